@@ -1,0 +1,229 @@
+"""Caddy as the gateway's proxy, by its admin API: the upstreams of a reverse_proxy are the rotation."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from tracseq_migrate.adapters.http import MAX_BODY
+from tracseq_migrate.adapters.wording import one_line
+from tracseq_migrate.ports import Answer, Unreachable
+
+_PRECONDITION_FAILED = 412
+_ATTEMPTS = 4
+_PAUSE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The upstreams list of a handler: where it is in the configuration, and what it holds."""
+
+    path: str
+    upstreams: list[dict[str, Any]]
+    tag: str = ""
+
+
+class CaddyProxy:
+    """`Proxy` over Caddy's admin API.
+
+    The handler is found by the instances' addresses, so that the rest of the configuration may look as it
+    likes. A change is conditional on the list that was read (If-Match), and is tried again where another
+    change came between.
+
+    Args:
+        admin: base URL of the admin API.
+        instances: name -> ``host:port``, as the configuration dials them.
+        server: name of the HTTP server in Caddy's configuration; empty for all of them.
+        timeout: seconds for one exchange.
+    """
+
+    kind = "caddy"
+
+    def __init__(
+        self, admin: str, instances: Mapping[str, str], *, server: str = "", timeout: float = 5.0
+    ) -> None:
+        self._admin = admin.rstrip("/")
+        self._dials = {name: _address(dial) for name, dial in instances.items()}
+        self._root = "/config/apps/http/servers" + (f"/{quote(server, safe='')}" if server else "")
+        self._timeout = timeout
+        self._what = f"caddy (admin API {one_line(admin)}{f', server {one_line(server)}' if server else ''})"
+
+    def in_rotation(self) -> frozenset[str]:
+        return self._names(self._route())
+
+    def in_flight(self, instance: str) -> int | None:
+        if instance not in self._dials:
+            raise self._unknown([instance])
+        document = self._json(self._ask("/reverse_proxy/upstreams"))
+        if not isinstance(document, list):
+            raise Unreachable(self._what, "does not list its upstreams")
+        count = 0
+        for upstream in document:
+            if isinstance(upstream, dict) and _address(str(upstream.get("address"))) == self._dials[instance]:
+                requests = upstream.get("num_requests")
+                if not isinstance(requests, int):
+                    return None
+                count += requests
+        # One that is no longer listed has no request left: Caddy keeps it in the list until its last one
+        # ended.
+        return count
+
+    def switch(self, to: Sequence[str]) -> None:
+        """As the port says.
+
+        Raises:
+            Unreachable: as the port says; also where an instance of ``to`` is unknown, or the handler is not
+            to be
+                found, or has upstreams that are no instances.
+            ValueError: ``to`` is empty, which would leave clients with nobody.
+        """
+        wanted = list(dict.fromkeys(to))
+        if not wanted:
+            raise ValueError("a proxy cannot be switched to no instance at all")
+        missing = [name for name in wanted if name not in self._dials]
+        if missing:
+            raise self._unknown(missing)
+        for _ in range(_ATTEMPTS):
+            route = self._tagged(self._route())
+            if self._names(route) == frozenset(wanted):
+                return
+            if self._replace(route, wanted):
+                break
+        else:
+            raise Unreachable(self._what, "its configuration is being changed by somebody else all the time")
+        self._confirm(frozenset(wanted))
+
+    def _replace(self, route: _Route, wanted: Sequence[str]) -> bool:
+        """Put the wanted upstreams in place of the list; False where the list is no longer as it was read."""
+        present = {_address(str(each.get("dial"))): each for each in route.upstreams}
+        model = route.upstreams[0] if route.upstreams else {}
+        new = [
+            present.get(self._dials[name], {**model, "dial": self._dials[name]})
+            for name in self._dials
+            if name in wanted
+        ]
+        answer = self._exchange(route.path, "PATCH", {"If-Match": route.tag}, new)
+        if answer.status == _PRECONDITION_FAILED:
+            return False
+        self._good(answer)
+        return True
+
+    def _confirm(self, wanted: frozenset[str]) -> None:
+        until = time.monotonic() + self._timeout
+        while True:
+            # The admin API itself starts anew with each change, so the first question may find nobody.
+            try:
+                rotation = self._names(self._route())
+            except Unreachable:
+                if time.monotonic() > until:
+                    raise
+            else:
+                if rotation == wanted:
+                    return
+                if time.monotonic() > until:
+                    raise Unreachable(
+                        self._what,
+                        f"after the switch the rotation is {_listed(rotation)}, not {_listed(wanted)}",
+                        sent=True,
+                    )
+            time.sleep(_PAUSE)
+
+    def _route(self) -> _Route:
+        servers = self._json(self._ask(self._root))
+        ours = set(self._dials.values())
+        routes = [
+            route
+            for route in _routes(servers, self._root)
+            if ours & {_address(str(each.get("dial"))) for each in route.upstreams}
+        ]
+        if not routes:
+            known = ", ".join(f"{name} at {dial}" for name, dial in self._dials.items())
+            raise Unreachable(self._what, f"has no route to a gateway instance ({known})")
+        if len(routes) > 1:
+            places = ", ".join(one_line(route.path) for route in routes)
+            raise Unreachable(self._what, f"has more than one route to the gateway instances ({places})")
+        return routes[0]
+
+    def _tagged(self, route: _Route) -> _Route:
+        """The same list with the tag that a conditional change needs."""
+        answer = self._ask(route.path)
+        upstreams = self._json(answer)
+        if not isinstance(upstreams, list) or not all(isinstance(each, dict) for each in upstreams):
+            raise Unreachable(self._what, "its configuration changed while it was read")
+        return _Route(route.path, upstreams, answer.header("Etag") or "")
+
+    def _names(self, route: _Route) -> frozenset[str]:
+        by_dial = {dial: name for name, dial in self._dials.items()}
+        dials = [_address(str(each.get("dial"))) for each in route.upstreams]
+        strange = [dial for dial in dials if dial not in by_dial]
+        if strange:
+            named = ", ".join(one_line(dial, 60) for dial in strange)
+            raise Unreachable(
+                self._what, f"its route has upstreams that the environment does not know: {named}"
+            )
+        return frozenset(by_dial[dial] for dial in dials)
+
+    def _ask(self, path: str) -> Answer:
+        return self._good(self._exchange(path, "GET", {}, None))
+
+    def _good(self, answer: Answer) -> Answer:
+        if answer.status == 200:
+            return answer
+        said = one_line(answer.body[:600].decode("utf-8", "replace"))
+        raise Unreachable(self._what, f"answered {answer.status}: {said or 'nothing'}", sent=True)
+
+    def _json(self, answer: Answer) -> Any:
+        try:
+            return json.loads(answer.body)
+        except (ValueError, RecursionError):
+            raise Unreachable(self._what, "what answered is not Caddy's admin API: no JSON") from None
+
+    def _exchange(self, path: str, method: str, headers: Mapping[str, str], body: object) -> Answer:
+        from tracseq_migrate.adapters.exchange import ExchangeError, exchange  # slow to import
+
+        try:
+            return exchange(
+                self._admin + path,
+                method=method,
+                headers=headers,
+                json=body,
+                timeout=self._timeout,
+                max_body=MAX_BODY,
+            )
+        except ExchangeError as error:
+            raise Unreachable(self._what, error.why, sent=error.sent) from error
+
+    def _unknown(self, names: Sequence[str]) -> Unreachable:
+        return Unreachable(
+            self._what,
+            f"the environment has no instance {_listed(names)}; it has {_listed(list(self._dials))}",
+        )
+
+
+def _routes(node: object, path: str) -> Iterator[_Route]:
+    """Every reverse_proxy handler below a part of the configuration, at whatever depth."""
+    if isinstance(node, dict):
+        upstreams = node.get("upstreams")
+        if (
+            node.get("handler") == "reverse_proxy"
+            and isinstance(upstreams, list)
+            and all(isinstance(each, dict) for each in upstreams)
+        ):
+            yield _Route(f"{path}/upstreams", upstreams)
+        for key, value in node.items():
+            yield from _routes(value, f"{path}/{quote(str(key), safe='')}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _routes(value, f"{path}/{index}")
+
+
+def _address(dial: str) -> str:
+    return dial.removeprefix("tcp/")
+
+
+def _listed(names: Sequence[str] | frozenset[str]) -> str:
+    return ", ".join(sorted(one_line(name, 60) for name in names)) or "none"

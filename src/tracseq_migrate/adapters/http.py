@@ -1,0 +1,54 @@
+"""Http on httpx: one request, one answer, on a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tracseq_migrate.adapters.wording import one_line
+from tracseq_migrate.ports import Answer, Unreachable
+
+MAX_BODY = 4 * 1024 * 1024
+
+
+class HttpxHttp:
+    """`Http` by target name. Thread-safe: requests share nothing.
+
+    No proxy, no cookie, no redirect, no variable of the process's environment has a say.
+
+    Args:
+        targets: name -> base URL; paths are put behind it.
+        max_body: bytes of a body that are read at most; a larger answer is `Unreachable`.
+    """
+
+    def __init__(self, targets: Mapping[str, str], *, max_body: int = MAX_BODY) -> None:
+        self._targets = {name: url.rstrip("/") for name, url in targets.items()}
+        self._max_body = max_body
+
+    def url(self, target: str) -> str:
+        return self._targets[target]
+
+    def request(
+        self,
+        target: str,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        json: object = None,
+        timeout: float,
+    ) -> Answer:
+        from tracseq_migrate.adapters.exchange import ExchangeError, exchange  # httpx is slow to import
+
+        url = joined(self.url(target), path)
+        try:
+            return exchange(
+                url, method=method, headers=headers, json=json, timeout=timeout, max_body=self._max_body
+            )
+        except ExchangeError as lost:
+            what = f"{method} {one_line(url)} ({target})"
+            raise Unreachable(what, lost.why, sent=lost.sent) from lost
+
+
+def joined(base: str, path: str) -> str:
+    """The URL of a path; the slash between is never left out, lest a path be read as part of the host."""
+    return base + (path if path.startswith("/") else "/" + path)

@@ -1,0 +1,277 @@
+"""The SQLite file of one environment: how it is made, opened and recognised, and what its failures mean."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from tracseq_migrate.adapters.durable import sync_folder
+from tracseq_migrate.errors import InvalidSetup, Residue, TracseqMigrateError
+
+# "TSQM": tells our files from every other SQLite file, also for the program `file`.
+APPLICATION_ID = 0x5453514D
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE events (
+    seq INTEGER PRIMARY KEY,
+    at TEXT NOT NULL,
+    type TEXT NOT NULL,
+    week TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    step TEXT NOT NULL,
+    data TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE
+);
+CREATE TRIGGER events_in_order BEFORE INSERT ON events
+    WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
+    BEGIN SELECT raise(ABORT, 'the journal only grows at its end'); END;
+CREATE TRIGGER events_stay BEFORE UPDATE ON events
+    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER events_remain BEFORE DELETE ON events
+    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+CREATE TABLE attachments (digest TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TRIGGER attachments_stay BEFORE UPDATE ON attachments
+    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+CREATE TRIGGER attachments_remain BEFORE DELETE ON attachments
+    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
+CREATE TABLE lease (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    epoch INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    witness INTEGER NOT NULL,
+    holder_id TEXT NOT NULL,
+    person TEXT NOT NULL,
+    host TEXT NOT NULL,
+    pid INTEGER NOT NULL,
+    command TEXT NOT NULL,
+    since TEXT NOT NULL,
+    expires TEXT NOT NULL,
+    boot TEXT NOT NULL,
+    expires_uptime REAL NOT NULL
+);
+INSERT INTO lease VALUES (1, 0, 0, 0, '', '', '', 0, '', '', '', '', 0);
+"""
+
+# Opening is serialised in a process: closing any descriptor of a file drops the POSIX locks that SQLite holds
+# on it, so making the file must never overlap with another thread that opens it.
+_opening = threading.Lock()
+
+
+class JournalFile:
+    """One SQLite file by its path. ``busy`` bounds, in seconds, how long a writer waits for another."""
+
+    def __init__(self, path: Path, *, environment: str, busy: float = 10.0) -> None:
+        self.path = path.absolute()
+        self.environment = environment
+        self.busy = busy
+
+    def for_writing(self) -> sqlite3.Connection:
+        """A connection that may write; makes the file (0600) and its folder (0700) where they are missing.
+
+        Raises:
+            InvalidSetup: the file belongs to something else, to another environment, or to a newer version of
+                this tool.
+            Residue: the file is damaged.
+            TracseqMigrateError: the file cannot be made, opened or written.
+        """
+        with _opening, self.translating("open"):
+            if not self.path.exists():
+                self._make()
+            elif self.path.stat().st_mode & 0o077:
+                self.path.chmod(0o600)
+            connection = self._connect("mode=rw")
+        try:
+            with self.translating("open"):
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.execute("PRAGMA fullfsync = ON")
+                self._recognise(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def for_reading(self) -> sqlite3.Connection | None:
+        """A connection that only reads and never waits for a writer; None where there is no file.
+
+        Works in a folder that may not be written. Raises as `for_writing` does.
+        """
+        with _opening:
+            with self.translating("read"):
+                if not self.path.exists():
+                    return None
+            for query in ("mode=ro", "mode=ro&immutable=1"):
+                connection = self._connect(query)
+                try:
+                    self._recognise(connection)
+                except sqlite3.Error as error:
+                    connection.close()
+                    # In a folder that may not be written the shared memory of the write-ahead log cannot be
+                    # made. Without a log nobody writes either, so the file itself is the whole truth.
+                    cannot_open = error.sqlite_errorcode & 0xFF in (
+                        sqlite3.SQLITE_CANTOPEN,
+                        sqlite3.SQLITE_READONLY,
+                    )
+                    if "immutable" not in query and cannot_open and not self._has_log():
+                        continue
+                    raise self.translated(error, "read") from error
+                except BaseException:
+                    connection.close()
+                    raise
+                return connection
+        raise AssertionError("unreachable: the second way of opening returns or raises")
+
+    def identity(self) -> tuple[int, int] | None:
+        """Which file is at the path now (device and inode); None where there is none."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    @contextlib.contextmanager
+    def translating(self, doing: str) -> Iterator[None]:
+        """Errors of SQLite and of the operating system become this tool's own, cause kept."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise self.translated(error, doing) from error
+
+    def translated(self, error: sqlite3.Error | OSError, doing: str) -> TracseqMigrateError:
+        where = f"the journal {self.path}"
+        if isinstance(error, OSError):
+            return TracseqMigrateError(
+                f"could not {doing} {where}: {error.strerror or error}",
+                hint=f"Make {self.path.parent} a folder that this user can write, with free space.",
+            )
+        # An error that Python's module raises itself (a closed connection, a wrong type) carries no code.
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT):
+            return Residue(
+                f"{where} is damaged: {error}",
+                state="The file was left as it is.",
+                hint=f"Keep a copy of {self.path} and its -wal file, then put the last good ones back.",
+            )
+        reasons = {
+            sqlite3.SQLITE_FULL: (
+                "the disk is full",
+                "Make room on its disk, then type the same command again.",
+            ),
+            sqlite3.SQLITE_BUSY: (
+                f"another process has kept it busy for more than {self.busy:g} s",
+                "`tracseq-migrate lock show` names the other run; try again when it is done.",
+            ),
+            sqlite3.SQLITE_READONLY: ("it is read-only", f"Let this user write {self.path} and its folder."),
+            sqlite3.SQLITE_PERM: ("this user may not", f"Let this user write {self.path} and its folder."),
+            sqlite3.SQLITE_CANTOPEN: (
+                "it cannot be opened",
+                f"Let this user read and write {self.path.parent}.",
+            ),
+            sqlite3.SQLITE_IOERR: (
+                "the disk reports an error",
+                "Look at the system's log for what the disk says.",
+            ),
+        }
+        why, hint = reasons.get(code, (str(error), ""))
+        return TracseqMigrateError(f"could not {doing} {where}: {why}", hint=hint)
+
+    def _connect(self, query: str) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"file:{quote(str(self.path))}?{query}",
+            uri=True,
+            timeout=self.busy,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+    def _has_log(self) -> bool:
+        log = self.path.with_name(self.path.name + "-wal")
+        return log.exists() and log.stat().st_size > 0
+
+    def _make(self) -> None:
+        # Made whole under another name and then linked into place: whoever looks sees no file or a finished
+        # one, two who make it at once agree on one, and an empty file at this path is always damage.
+        self._make_folder(self.path.parent)
+        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}.new")
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        try:
+            temporary.chmod(0o600)
+            connection = sqlite3.connect(temporary, isolation_level=None)
+            try:
+                connection.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
+                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute("INSERT INTO meta VALUES ('environment', ?)", (self.environment,))
+                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            finally:
+                connection.close()
+            if mode != "wal":
+                raise InvalidSetup(
+                    f"{self.path.parent} is on a file system that cannot hold the journal (no shared memory)",
+                    hint="Set `state` to a folder on a local disk.",
+                )
+            with contextlib.suppress(FileExistsError):
+                os.link(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(self.path.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+            # mkdir obeys the umask, which may take away even the owner's rights.
+            folder.chmod(0o700)
+        sync_folder(folder.parent)
+
+    def _recognise(self, connection: sqlite3.Connection) -> None:
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if application != APPLICATION_ID:
+            if not tables:
+                raise Residue(
+                    f"the journal {self.path} is empty: it was cut off or replaced",
+                    state="The file was left as it is.",
+                    hint="Put back the last good copy, or move the file away if there never was a run.",
+                )
+            raise InvalidSetup(
+                f"{self.path} is an SQLite file of another program; it was left as it is",
+                hint="Set `state` to another folder.",
+            )
+        if version > SCHEMA_VERSION:
+            raise InvalidSetup(
+                f"the journal {self.path} was written by a newer tracseq-migrate (format {version})",
+                hint="Use that version, or a later one.",
+            )
+        found = connection.execute("SELECT value FROM meta WHERE name = 'environment'").fetchone()
+        if found is None or found[0] != self.environment:
+            named = "no environment" if found is None else f"the environment {found[0]!r}"
+            raise InvalidSetup(
+                f"the journal {self.path} is of {named}, not of {self.environment!r}",
+                hint="Name the environment that it belongs to with -e, or set `state` to another folder.",
+            )
+
+
+@contextlib.contextmanager
+def writing(connection: sqlite3.Connection) -> Iterator[None]:
+    """One write transaction, begun with the write lock in hand so that what is read in it is the newest."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has ended the transaction itself after some errors (a full disk among them).
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,324 @@
+"""The lease: a row that is the truth, and a locked file that shows whether the holder still lives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from tracseq_migrate.adapters.sqlite_journal.file import JournalFile, writing
+from tracseq_migrate.errors import Locked, TracseqMigrateError
+from tracseq_migrate.journal.chain import parse_stamp, stamp
+from tracseq_migrate.ports import Holder, LeaseInfo
+
+_POLL = 0.05
+_READ = (
+    "SELECT epoch, held, witness, holder_id, person, host, pid, command, since, expires, boot, expires_uptime"
+    " FROM lease WHERE id = 1"
+)
+_TAKE = (
+    "UPDATE lease SET (epoch, held, witness, holder_id, person, host, pid, command, since, expires, boot,"
+    " expires_uptime) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = 1"
+)
+_RENEW = (
+    "UPDATE lease SET witness = ?, expires = ?, boot = ?, expires_uptime = ? WHERE epoch = ? AND held = 1"
+)
+
+
+class _Row(NamedTuple):
+    """``witness``: the holder has the lock file, so a free lock file means that the holder is dead."""
+
+    epoch: int
+    held: int
+    witness: int
+    holder_id: str
+    person: str
+    host: str
+    pid: int
+    command: str
+    since: str
+    expires: str
+    boot: str
+    expires_uptime: float
+
+    def info(self) -> LeaseInfo:
+        holder = Holder(self.holder_id, self.person, self.host, self.pid, self.command)
+        return LeaseInfo(holder, self.epoch, parse_stamp(self.since), parse_stamp(self.expires))
+
+    def can_be_witnessed(self, host: str) -> bool:
+        """Whether a free lock file, seen on ``host``, proves that the holder is dead."""
+        return bool(self.witness) and (self.host == host or (self.boot != "" and self.boot == _boot()))
+
+    def expired(self) -> bool:
+        # On the boot that wrote it the machine's uptime decides: a wall clock set forward expires nobody.
+        if self.boot and self.boot == _boot():
+            return _uptime() >= self.expires_uptime
+        return datetime.now(UTC) >= parse_stamp(self.expires)
+
+
+class SqliteLease:
+    """A `Lease` beside a `SqliteJournal` of the same path.
+
+    It dies with its holder (the lock file is free then), and expires ``ttl`` seconds after the last sign of
+    life of one that stands still; while held, a thread gives a sign of life three times a ``ttl``. Whoever
+    takes over raises the epoch, and the old holder is refused by `check` and by the journal from then on.
+    """
+
+    def __init__(self, path: Path, *, environment: str, ttl: float = 30.0, busy: float = 10.0) -> None:
+        self._file = JournalFile(path, environment=environment, busy=busy)
+        self._lock_path = self._file.path.with_name(f"{self._file.path.stem}.lease.lock")
+        self._ttl = ttl
+        self._guard = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._mine: int | None = None
+        self._beating: threading.Thread | None = None
+        self._stop = threading.Event()
+
+    def acquire(self, holder: Holder, *, timeout: float) -> LeaseInfo:
+        deadline = time.monotonic() + timeout
+        self._end_beating()
+        while True:
+            with self._guard, self._file.translating("write"):
+                info = self._try(holder)
+            if info is not None:
+                return info
+            if time.monotonic() >= deadline:
+                raise self._refusal()
+            time.sleep(min(_POLL, max(0.0, deadline - time.monotonic())))
+
+    def check(self, epoch: int) -> None:
+        with self._guard, self._file.translating("read"):
+            refuse_fenced(self._opened(), epoch, "this run stops here")
+
+    def release(self, epoch: int) -> None:
+        own = epoch == self._mine
+        if own:
+            self._end_beating()
+        if self._file.identity() is None:
+            self.close()
+            return
+        with self._guard:
+            try:
+                with self._file.translating("write"):
+                    connection = self._opened()
+                    with writing(connection):
+                        connection.execute("UPDATE lease SET held = 0, witness = 0 WHERE epoch = ?", (epoch,))
+            except TracseqMigrateError:
+                # Letting the lock file go, below, says the same; only the lease of another needs the row.
+                if not own:
+                    raise
+            finally:
+                if own:
+                    self._mine = None
+                    self.close()
+
+    def show(self) -> LeaseInfo | None:
+        connection = self._file.for_reading()
+        if connection is None:
+            return None
+        try:
+            with self._file.translating("read"):
+                row = _row(connection)
+        finally:
+            connection.close()
+        return None if not row.held or self._dead(row) else row.info()
+
+    def close(self) -> None:
+        """Let everything go without giving the lease back, as if the holder had died."""
+        self._end_beating()
+        with self._guard:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._file.for_writing()
+        return self._connection
+
+    def _try(self, holder: Holder) -> LeaseInfo | None:
+        connection = self._opened()
+        # The lock file is tried inside the transaction: only one contender at a time does so, and none
+        # mistakes the try of another for a living holder.
+        with self._unlocking_on_failure(), writing(connection):
+            row = _row(connection)
+            locked = self._lock_file()
+            dead = locked and row.can_be_witnessed(holder.host)
+            if row.held and not dead and not row.expired():
+                self._unlock_file()
+                return None
+            now = datetime.now(UTC)
+            taken = _Row(
+                epoch=row.epoch + 1,
+                held=1,
+                witness=int(locked),
+                holder_id=holder.holder_id,
+                person=holder.person,
+                host=holder.host,
+                pid=holder.pid,
+                command=holder.command,
+                since=stamp(now),
+                expires=stamp(now + timedelta(seconds=self._ttl)),
+                boot=_boot(),
+                expires_uptime=_uptime() + self._ttl,
+            )
+            connection.execute(_TAKE, taken)
+        self._mine = taken.epoch
+        self._stop = threading.Event()
+        self._beating = threading.Thread(
+            target=self._beat, args=(taken.epoch, self._stop), name="lease", daemon=True
+        )
+        self._beating.start()
+        return taken.info()
+
+    def _beat(self, epoch: int, stop: threading.Event) -> None:
+        while not stop.wait(self._ttl / 3):
+            # What could not be given now is given a third of the ttl later; the epoch guards meanwhile.
+            with contextlib.suppress(TracseqMigrateError):
+                if not self._sign_of_life(epoch):
+                    return
+
+    def _sign_of_life(self, epoch: int) -> bool:
+        with self._guard, self._file.translating("write"):
+            if self._connection is None:
+                return False
+            with writing(self._connection):
+                # One that took over from a holder who stands still gets the lock file when that one is gone.
+                locked = self._lock is not None or self._lock_file()
+                renewed = self._connection.execute(
+                    _RENEW,
+                    (
+                        int(locked),
+                        stamp(datetime.now(UTC) + timedelta(seconds=self._ttl)),
+                        _boot(),
+                        _uptime() + self._ttl,
+                        epoch,
+                    ),
+                )
+                if renewed.rowcount == 0:
+                    self._unlock_file()
+                return renewed.rowcount == 1
+
+    def _end_beating(self) -> None:
+        beating, self._beating = self._beating, None
+        if beating is not None:
+            self._stop.set()
+            beating.join()
+
+    def _lock_file(self) -> bool:
+        """Try to lock the file; keeps the lock where it succeeds."""
+        if self._lock is not None:
+            return True
+        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # `show` holds the lock for an instant to see whether it is free; a living holder has it all the time.
+        for _ in range(5):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.002)
+            else:
+                os.fchmod(descriptor, 0o600)
+                self._lock = descriptor
+                return True
+        os.close(descriptor)
+        return False
+
+    @contextlib.contextmanager
+    def _unlocking_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._unlock_file()
+            raise
+
+    def _unlock_file(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _dead(self, row: _Row) -> bool:
+        if not row.can_be_witnessed(host_name()):
+            return False
+        try:
+            descriptor = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            return True
+        finally:
+            os.close(descriptor)
+
+    def _refusal(self) -> Locked:
+        with self._guard, self._file.translating("read"):
+            row = _row(self._opened())
+        if not row.held:
+            return Locked("another run held the lease until just now", hint="Type the same command again.")
+        return Locked(
+            f"another run holds the lease: {_who(row)}",
+            hint="`tracseq-migrate status` shows how far it is; wait until it ends, then type the same "
+            "command again. A lease dies with its process: nothing needs to be removed by hand.",
+        )
+
+
+def refuse_fenced(connection: sqlite3.Connection, epoch: int, outcome: str) -> None:
+    """Raise `Locked` unless the lease of this epoch is the newest, and held."""
+    row = _row(connection)
+    if row.epoch == epoch and row.held:
+        return
+    if row.epoch == epoch:
+        why = "it was given back, or taken away by `tracseq-migrate lock release`"
+    elif row.held:
+        why = f"it was taken over by {_who(row)}"
+    else:
+        why = f"it was taken over by another run, since ended: {_who(row)}"
+    raise Locked(
+        f"this run no longer holds the lease: {why}; {outcome}",
+        state="What this run did before that is journaled.",
+        hint="`tracseq-migrate status` shows what state the week is in.",
+    )
+
+
+def host_name() -> str:
+    """This machine's name, as holders of a lease write it."""
+    return socket.gethostname()
+
+
+def _who(row: _Row) -> str:
+    return f"{row.person} on {row.host}, pid {row.pid}, `{row.command}`, since {row.since[:19]}Z"
+
+
+def _row(connection: sqlite3.Connection) -> _Row:
+    row = connection.execute(_READ).fetchone()
+    return _Row(*row)
+
+
+def _boot() -> str:
+    """Names this boot of the machine; empty where it cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def _uptime() -> float:
+    """Seconds of the machine's own clock, the same for all its processes, suspended time counted."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.clock_gettime(clock) if clock is not None else time.monotonic()

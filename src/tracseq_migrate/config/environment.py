@@ -1,0 +1,368 @@
+"""The models of `tracseq-migrate.yaml`: where a system runs, and how it is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+
+from tracseq_migrate.config.flags import TRACSEQ_ROUTES
+from tracseq_migrate.config.unknown import Section, Unknown
+from tracseq_migrate.config.values import (
+    FLAG,
+    NAME,
+    Argv,
+    Dsn,
+    FilePath,
+    Prefix,
+    RequestPath,
+    StateFolder,
+    Text,
+    Url,
+    refusal,
+)
+from tracseq_migrate.duration import Duration
+from tracseq_migrate.ports import Route
+from tracseq_migrate.step import Uses
+
+Name = Annotated[str, StringConstraints(pattern=NAME)]
+FlagName = Annotated[str, StringConstraints(pattern=FLAG)]
+
+
+class StartCommands(Section):
+    """Programs of the operator's own that start, stop and ask for a service. ``status`` exits 0 where it runs."""
+
+    up: Argv
+    down: Argv
+    status: Argv | None = None
+
+
+class Start(Section):
+    """Who starts and stops a process: exactly one of the two, or somebody else (then both are missing)."""
+
+    supervisor: Text | None = None
+    command: StartCommands | None = None
+
+    @property
+    def external(self) -> bool:
+        return self.__dict__["supervisor"] is None and self.command is None
+
+    @model_validator(mode="after")
+    def _one(self) -> Start:
+        if self.__dict__["supervisor"] is not None and self.command is not None:
+            raise refusal("'supervisor' and 'command' both start this", "keep one of the two")
+        return self
+
+
+def _start(value: Any) -> Any:
+    if value == "external":
+        return {}
+    if isinstance(value, Start):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise refusal(
+            "who starts this?",
+            "write external, or a mapping: {supervisor: PROGRAM} or {command: {up: [..], down: [..]}}",
+        )
+    return value
+
+
+_START_SCHEMA: dict[str, Any] = {
+    "oneOf": [
+        {"const": "external"},
+        {
+            "type": "object",
+            "properties": {"supervisor": {"type": "string", "minLength": 1}},
+            "required": ["supervisor"],
+            "additionalProperties": False,
+        },
+        {
+            "type": "object",
+            "properties": {
+                "command": {
+                    "type": "object",
+                    "properties": {
+                        key: {"type": "array", "items": {"type": "string", "minLength": 1}, "minItems": 1}
+                        for key in ("up", "down", "status")
+                    },
+                    "required": ["up", "down"],
+                    "additionalProperties": False,
+                }
+            },
+            "required": ["command"],
+            "additionalProperties": False,
+        },
+    ]
+}
+StartedBy = Annotated[Start, BeforeValidator(_start), WithJsonSchema(_START_SCHEMA)]
+
+
+class InstanceConfig(Section):
+    """One process of the gateway."""
+
+    name: Name
+    url: Url
+    start: StartedBy = Start()
+
+
+class RouteConfig(Section):
+    """What one flag decides: its name in the gateway's answers, the prefix it routes, the service it routes to."""
+
+    key: Text
+    prefix: Prefix
+    service: Name
+
+
+class FlagsConfig(Section):
+    """Where the gateway's flags are declared."""
+
+    file: FilePath
+    write: Literal["auto", "atomic", "in-place"] = "auto"
+    names: Annotated[dict[FlagName, RouteConfig], Field(min_length=1)] | None = None
+    """TracSeq's own flags where this is missing."""
+
+
+class ReloadConfig(Section):
+    """How the gateway's processes take up new flags. ``start``: how long an instance may take to come up; ``drain``: how
+    long requests under way may take to end. Seconds."""
+
+    strategy: Literal["proxy", "rolling", "signal", "supervisor", "command"]
+    start: Duration = 30.0
+    drain: Duration = 10.0
+    signal: Literal["HUP", "USR1", "USR2"] | None = None
+    command: Argv | None = None
+
+
+class HaproxyConfig(Section):
+    """haproxy by its runtime socket; its servers bear the instances' names."""
+
+    socket: FilePath
+    backend: Text
+
+
+class CaddyConfig(Section):
+    """Caddy by its admin API; ``server`` is the name of the HTTP server in its configuration."""
+
+    admin: Url
+    server: Text
+
+
+class ProxyConfig(Section):
+    """What stands in front of the instances: exactly one of the two."""
+
+    haproxy: HaproxyConfig | None = None
+    caddy: CaddyConfig | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> ProxyConfig:
+        if (self.haproxy is None) == (self.caddy is None):
+            raise refusal("exactly one proxy must be given", "write haproxy: {...} or caddy: {...}")
+        return self
+
+
+class GatewayConfig(Section):
+    """The gateway: where clients reach it, its processes, its flags, and what stands in front of it."""
+
+    url: Url
+    monolith: Name
+    """The service that answers where a flag is off."""
+    program: Text = "TracSeq API Gateway"
+    """How the gateway's own /health begins to name itself: another program on its port is not taken for it."""
+    instances: Annotated[tuple[InstanceConfig, ...], Field(strict=False, min_length=1)]
+    flags: FlagsConfig
+    reload: ReloadConfig
+    proxy: ProxyConfig | None = None
+
+
+class ServiceConfig(Section):
+    """A service, or the monolith."""
+
+    url: Url
+    health: RequestPath = "/health"
+    start: StartedBy = Start()
+    database: Name | None = None
+
+
+class DatabaseConfig(Section):
+    dsn: Dsn = Field(repr=False)
+
+
+class GitConfig(Section):
+    commit: bool = False
+    author: Text = "tracseq-migrate <tracseq-migrate@localhost>"
+
+
+class LogConfig(Section):
+    """The rendered migration log, and whether it is committed."""
+
+    file: FilePath = Field(default=Path("MIGRATION_LOG.md"), validate_default=True)
+    git: GitConfig = GitConfig()
+
+
+class IdentityCommand(Section):
+    """A program that prints the name of the one who is at work."""
+
+    command: Argv
+
+
+IdentityFrom = Annotated[
+    Literal["system", "git", "variable"] | IdentityCommand,
+    WithJsonSchema(
+        {
+            "oneOf": [
+                {"enum": ["system", "git", "variable"]},
+                {
+                    "type": "object",
+                    "properties": {
+                        "command": {
+                            "type": "array",
+                            "items": {"type": "string", "minLength": 1},
+                            "minItems": 1,
+                        }
+                    },
+                    "required": ["command"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
+class EnvironmentSection(Section):
+    """One environment as its file has it."""
+
+    sandbox: bool = False
+    confirm: bool = False
+    """Whether it must be named with ``-e``, even where it is the default."""
+    identity: IdentityFrom = "system"
+    plans: FilePath | None = None
+    state: StateFolder = Field(default=Path(".tracseq-migrate"), validate_default=True)
+    supervisor: FilePath | None = None
+    """The socket of supervisord, where a process is started by it."""
+    gateway: GatewayConfig
+    services: Annotated[dict[Name, ServiceConfig], Field(min_length=1)]
+    databases: dict[Name, DatabaseConfig] = Field(default_factory=dict)
+    log: LogConfig = LogConfig()
+
+
+class EnvironmentFile(Section):
+    """The whole file."""
+
+    version: Literal[1]
+    default: Name | None = None
+    environments: Annotated[dict[Name, EnvironmentSection], Field(min_length=1)]
+
+
+class Environment(EnvironmentSection):
+    """The environment that a command works in: its section, with its name, its file, and the secrets to keep out of output.
+
+    Paths are resolved against the file's folder. Reading a value that is unknown (``--offline`` only) raises `Unreachable`.
+    """
+
+    name: str
+    file: Path
+    secrets: frozenset[str] = Field(default=frozenset(), repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths of the file mean."""
+        return self.file.parent
+
+    @property
+    def routes(self) -> Mapping[str, Route]:
+        """What each flag decides, by flag. TracSeq's flags where the file names none, as far as it has their services."""
+        return routes_of(self.gateway.flags, frozenset(self.services))
+
+    @property
+    def targets(self) -> Mapping[str, str]:
+        """The base URL of everything that can be asked by HTTP: ``gateway``, the instances, the services."""
+        urls = {"gateway": self.gateway.url}
+        urls |= {instance.name: instance.url for instance in self.gateway.instances}
+        urls |= {name: service.url for name, service in self.services.items()}
+        return urls
+
+    @property
+    def monolith(self) -> str:
+        """The service that answers where a flag is off."""
+        return self.gateway.monolith
+
+    @property
+    def health(self) -> Mapping[str, str]:
+        """The health path of each service."""
+        return {name: service.health for name, service in self.services.items()}
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        """The database of each service that has one."""
+        return {name: service.database for name, service in self.services.items() if service.database}
+
+    @property
+    def offers(self) -> Uses:
+        """The names that a plan may use here."""
+        return Uses(
+            services=frozenset(self.services),
+            flags=frozenset(self.routes),
+            databases=frozenset(self.databases),
+            targets=frozenset(
+                {"gateway", *(instance.name for instance in self.gateway.instances), *self.services}
+            ),
+        )
+
+    def digest_view(self) -> dict[str, Any]:
+        """What a run depends on, in JSON values, without a secret: two equal views mean the same system.
+
+        How people name themselves, where the log and the plans lie and whether ``-e`` must be typed are not part of it.
+        """
+        left_out = {"file", "secrets", "confirm", "identity", "plans", "log"}
+        return {key: _view(value, self.folder) for key, value in self.__dict__.items() if key not in left_out}
+
+
+def routes_of(flags: FlagsConfig, services: frozenset[str]) -> dict[str, Route]:
+    """The routes of an environment with these services, by flag."""
+    names = flags.names
+    if names is None:
+        return {route.flag: route for route in TRACSEQ_ROUTES if route.service in services}
+    return {
+        flag: Route(flag=flag, key=str(each.key), prefix=str(each.prefix), service=each.service)
+        for flag, each in names.items()
+    }
+
+
+def _view(value: Any, folder: Path) -> Any:
+    match value:
+        case Unknown():
+            return value.written
+        case DatabaseConfig():
+            dsn = value.__dict__["dsn"]
+            return {"dsn": dsn.written if isinstance(dsn, Unknown) else without_secrets(dsn)}
+        case Section():
+            return {key: _view(each, folder) for key, each in value.__dict__.items() if each is not None}
+        case dict():
+            return {key: _view(each, folder) for key, each in sorted(value.items())}
+        case list() | tuple():
+            return [_view(each, folder) for each in value]
+        case Path():
+            return value.relative_to(folder).as_posix() if value.is_relative_to(folder) else str(value)
+        case str() if "://" in value:
+            return without_secrets(value)
+        case _:
+            return value
+
+
+def without_secrets(dsn: str) -> str:
+    """A URL or connection string without its password and without options, for people and digests."""
+    if "://" in dsn:
+        try:
+            parts = urlsplit(dsn)
+            user = f"{parts.username}@" if parts.username else ""
+            where = parts.netloc.rpartition("@")[2]
+        except ValueError:
+            return "(a connection string)"
+        return f"{parts.scheme}://{user}{where}{parts.path}"
+    words = dict(word.split("=", 1) for word in dsn.split() if "=" in word)
+    kept = ("host", "hostaddr", "port", "dbname", "user", "service")
+    return " ".join(f"{key}={words[key]}" for key in kept if key in words)

@@ -1,0 +1,312 @@
+"""Finding the environment file, reading it, and choosing the environment in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tracseq_migrate import document as documents
+from tracseq_migrate.config.checks import Parts, check, parts_of
+from tracseq_migrate.config.environment import Environment, EnvironmentFile, EnvironmentSection, routes_of
+from tracseq_migrate.config.filling import Filling
+from tracseq_migrate.document import Document, did_you_mean, findings_from
+from tracseq_migrate.document import Path as Way
+from tracseq_migrate.errors import Finding, InvalidInput, InvalidSetup, UsageError
+from tracseq_migrate.ports import Files, Route
+from tracseq_migrate.step import Uses
+
+FILE_NAME = "tracseq-migrate.yaml"
+_TAKEN_APART = ("gateway", "services", "databases")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an environment that has findings still tells: the names in it, its routes, its monolith."""
+
+    offers: Uses
+    routes: Mapping[str, Route]
+    monolith: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """An environment file looked at whole: every finding, and what plans can still be checked against.
+
+    ``environment`` is the chosen one, None where the file has findings; ``facts`` is what plans are checked against even
+    then, None where it cannot be told.
+    """
+
+    findings: tuple[Finding, ...]
+    environment: Environment | None
+    facts: Environment | Facts | None
+
+
+def find(start: Path, files: Files) -> Path | None:
+    """The nearest environment file in a folder or above it."""
+    return next((path for each in (start, *start.parents) if files.exists(path := each / FILE_NAME)), None)
+
+
+def locate(given: Path | None, start: Path, files: Files) -> Path:
+    """The environment file that was given, else the nearest one.
+
+    Raises:
+        InvalidSetup: there is none.
+    """
+    if given is not None:
+        if not files.exists(given):
+            raise InvalidSetup(f"there is no file {given}", hint="Give the environment file: -c FILE")
+        return given
+    found = find(start, files)
+    if found is None:
+        raise InvalidSetup(
+            f"there is no {FILE_NAME} in {start} or above it",
+            hint="Go to the folder that has it, or give it: -c FILE. "
+            "To try things out first: tracseq-migrate sandbox up",
+        )
+    return found
+
+
+def load(
+    path: Path,
+    files: Files,
+    environ: Mapping[str, str],
+    *,
+    environment: str | None = None,
+    offline: bool = False,
+) -> Environment:
+    """The environment to work in.
+
+    Args:
+        environment: its name, where a person gave one; else the file's default, unless that must be confirmed.
+        offline: values that cannot be had now are unknown (see `config.unknown`), not findings.
+
+    Raises:
+        InvalidInput: with every finding of the file and of the chosen environment.
+        InvalidSetup: the file cannot be read.
+        UsageError: no such environment, or one must be named.
+    """
+    body = _read(path, files)
+    document, findings = documents.inspect(body, str(path))
+    if document is None:
+        raise InvalidInput(findings)
+    findings += _of_file(document)
+    sections = document.value.get("environments")
+    if findings and not isinstance(sections, dict):
+        raise InvalidInput(findings)
+    name = choose(document, environment)
+    looked = _look(document, name, path, files, environ, lenient=offline)
+    findings += looked.findings
+    if findings or looked.environment is None:
+        raise InvalidInput(findings)
+    return looked.environment
+
+
+def inspect(
+    path: Path,
+    files: Files,
+    environ: Mapping[str, str],
+    *,
+    environment: str | None = None,
+    offline: bool = False,
+) -> Inspection:
+    """Everything that is wrong with the file: its environments too that nobody asked for, as far as their variables do not
+    matter.
+
+    Raises:
+        InvalidSetup: the file cannot be read.
+        UsageError: there is no environment of the name that was given.
+    """
+    document, findings = documents.inspect(_read(path, files), str(path))
+    if document is None:
+        return Inspection(tuple(findings), None, None)
+    findings += _of_file(document)
+    sections = document.value.get("environments")
+    if not isinstance(sections, dict) or not sections:
+        return Inspection(tuple(sorted(findings)), None, None)
+    chosen = _chosen(document, environment)
+    result: _Looked | None = None
+    for name in sections:
+        looked = _look(document, name, path, files, environ, lenient=offline or name != chosen)
+        findings += looked.findings
+        if name == chosen:
+            result = looked
+    unique = tuple(sorted(set(findings)))
+    if result is None:
+        return Inspection(unique, None, None)
+    return Inspection(unique, None if unique else result.environment, result.facts)
+
+
+def choose(document: Document, given: str | None) -> str:
+    """The name of the environment to work in.
+
+    Raises:
+        UsageError: there is none of that name, or one must be named.
+    """
+    name = _chosen(document, given)
+    sections = document.value["environments"]
+    if not name:
+        raise UsageError(
+            f"{document.file} has several environments and no default",
+            hint=f"Name one: -e {' | -e '.join(map(str, sections))}",
+        )
+    section = sections[name]
+    if given is None and isinstance(section, dict) and section.get("confirm") is True:
+        raise UsageError(
+            f"the environment '{name}' must be named, so that nobody meets it by accident",
+            hint=f"If you mean it: -e {name}",
+        )
+    return name
+
+
+def _chosen(document: Document, given: str | None) -> str:
+    sections = document.value["environments"]
+    if given is not None:
+        if given not in sections:
+            remedy = did_you_mean(given, sections, what="environments")
+            raise UsageError(f"{document.file} has no environment '{given}' ({remedy})")
+        return given
+    default = document.value.get("default")
+    if isinstance(default, str) and default in sections:
+        return default
+    return str(next(iter(sections))) if len(sections) == 1 else ""
+
+
+def _read(path: Path, files: Files) -> bytes:
+    try:
+        return files.read(path)
+    except OSError as error:
+        raise InvalidSetup(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
+
+
+def _of_file(document: Document) -> list[Finding]:
+    """What is wrong with the file apart from what is in its environments."""
+    value = document.value
+    sections = value.get("environments")
+    shell: dict[str, Any] = {**value}
+    if isinstance(sections, dict) and sections:
+        shell["environments"] = {}
+    findings: list[Finding] = []
+    try:
+        EnvironmentFile.model_validate(shell)
+    except ValidationError as error:
+        kept = [
+            finding
+            for finding in findings_from(error, document, model=EnvironmentFile)
+            if finding.message != "too few entries: at least 1" or not sections
+        ]
+        findings += kept
+    if isinstance(sections, dict):
+        default = value.get("default")
+        if isinstance(default, str) and sections and default not in sections:
+            remedy = did_you_mean(default, sections, what="environments")
+            findings.append(document.finding(("default",), f"unknown environment '{default}'", remedy))
+        for name in sections:
+            if not _is_name(name):
+                findings.append(
+                    document.finding(
+                        ("environments", name),
+                        f"{documents.quoted(name)} cannot name an environment",
+                        "small letters, digits and dashes, a letter first",
+                        key=True,
+                    )
+                )
+    return findings
+
+
+def _is_name(text: str) -> bool:
+    import re
+
+    from tracseq_migrate.config.values import NAME
+
+    return re.match(NAME, text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    findings: list[Finding]
+    environment: Environment | None
+    facts: Environment | Facts | None
+
+
+def _look(
+    document: Document, name: str, path: Path, files: Files, environ: Mapping[str, str], *, lenient: bool
+) -> _Looked:
+    at: Way = ("environments", name)
+    folder = path.absolute().parent
+    raw = document.at(at)
+    if not isinstance(raw, dict):
+        finding = document.finding(at, f"'{name}': expected a mapping, found {documents.quoted(raw)}")
+        return _Looked([finding], None, None)
+    filling = Filling(document, files, environ, folder, lenient=lenient)
+    filled = filling.fill({"log": {}, **raw}, at)
+    findings = list(filling.findings)
+    context = {"folder": folder}
+    try:
+        section = EnvironmentSection.model_validate(filled, context=context)
+    except ValidationError as error:
+        findings += _refusals(error, document, at, filling)
+        parts = _what_is_left(filled, error, context)
+        if parts is None:
+            return _Looked(findings, None, None)
+        findings += check(parts, filled, document, at)
+        return _Looked(findings, None, _facts(parts, filled))
+    findings += check(parts_of(section), filled, document, at)
+    secrets = {*filling.secrets, *filter(None, [environ.get("PGPASSWORD")])}
+    environment = Environment.model_construct(
+        **section.__dict__, name=name, file=folder / path.name, secrets=frozenset(secrets)
+    )
+    return _Looked(findings, None if findings else environment, environment)
+
+
+def _refusals(error: ValidationError, document: Document, at: Way, filling: Filling) -> list[Finding]:
+    findings = []
+    told = {document.places.value(way): unknown for way, unknown in filling.unknown.items()}
+    for finding in findings_from(error, document, at=at, model=EnvironmentSection):
+        unknown = told.get(documents.Place(finding.line, finding.column))
+        if unknown is None:
+            findings.append(finding)
+        elif not any(unknown.why == other.message for other in filling.findings):
+            # Without the network too, this must be known: it says what the rest of the file means.
+            findings.append(Finding(finding.file, finding.line, finding.column, unknown.why, finding.remedy))
+    return findings
+
+
+def _what_is_left(
+    filled: Mapping[str, Any], error: ValidationError, context: Mapping[str, Any]
+) -> Parts | None:
+    """The section without the parts that were refused, so that the rest is checked too; None where too little is left."""
+    kept: dict[str, Any] = dict(filled)
+    for name in _TAKEN_APART:
+        if isinstance(kept.get(name), dict):
+            kept[name] = dict(kept[name])
+    for details in error.errors(include_url=False, include_input=False):
+        loc = details["loc"]
+        outer = kept.get(str(loc[0])) if len(loc) > 1 and loc[0] in _TAKEN_APART else None
+        if isinstance(outer, dict):
+            outer.pop(loc[1], None)
+        elif loc:
+            kept.pop(str(loc[0]), None)
+    try:
+        return Parts.model_validate(kept, context=context)
+    except ValidationError:
+        return None
+
+
+def _facts(parts: Parts, filled: Mapping[str, Any]) -> Facts | None:
+    """A name that is there, however wrong what stands behind it, is no unknown one."""
+    gateway = parts.gateway
+    if gateway is None or gateway.flags is None or not gateway.instances or gateway.monolith is None:
+        return None
+    services = frozenset(filled.get("services") or ())
+    routes = routes_of(gateway.flags, services)
+    offers = Uses(
+        services=services,
+        flags=frozenset(routes),
+        databases=frozenset(filled.get("databases") or ()),
+        targets=frozenset({"gateway", *(each.name for each in gateway.instances), *services}),
+    )
+    return Facts(offers, routes, gateway.monolith)

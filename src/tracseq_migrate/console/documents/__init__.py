@@ -1,0 +1,57 @@
+"""One function a document: a view becomes blocks. `blocks_of` finds the one for a view."""
+
+from __future__ import annotations
+
+from tracseq_migrate.console.blocks import Block
+from tracseq_migrate.console.documents.findings import render_findings
+from tracseq_migrate.console.documents.history import render_approved, render_chain, render_runs
+from tracseq_migrate.console.documents.look import Look
+from tracseq_migrate.console.documents.plan import render_plan, render_rollback
+from tracseq_migrate.console.documents.status import render_status, render_verify
+from tracseq_migrate.operations.views import (
+    ApprovedView,
+    ChainView,
+    PlanView,
+    RollbackView,
+    RunsView,
+    StatusView,
+    ValidateView,
+    VerifyView,
+    View,
+)
+
+__all__ = [
+    "Look",
+    "blocks_of",
+    "render_approved",
+    "render_chain",
+    "render_findings",
+    "render_plan",
+    "render_rollback",
+    "render_runs",
+    "render_status",
+    "render_verify",
+]
+
+
+def blocks_of(view: View, look: Look) -> list[Block]:
+    """The blocks of any document. Raises `TypeError` for a view that has no function here (a bug of ours)."""
+    match view:
+        case StatusView():
+            return render_status(view, look)
+        case PlanView():
+            return render_plan(view, look)
+        case RollbackView():
+            return render_rollback(view, look)
+        case VerifyView():
+            return render_verify(view, look)
+        case RunsView():
+            return render_runs(view, look)
+        case ChainView():
+            return render_chain(view, look)
+        case ValidateView():
+            return render_findings(view, look)
+        case ApprovedView():
+            return render_approved(view, look)
+        case _:
+            raise TypeError(f"nothing shows a {type(view).__name__}")

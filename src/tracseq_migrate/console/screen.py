@@ -1,0 +1,181 @@
+"""The door of the room: what the streams can do is found out once, and everything that is shown goes through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Protocol, TextIO
+
+from tracseq_migrate.console.asker import TerminalAsker
+from tracseq_migrate.console.failures import exit_code_of, render_error
+from tracseq_migrate.console.ink import ASCII, UNICODE, Ink, Line, Tone
+from tracseq_migrate.console.jsonlines import JsonObserver, dump, error_document
+from tracseq_migrate.console.live import LiveObserver
+from tracseq_migrate.console.plain import PlainObserver
+from tracseq_migrate.console.stream import Stream
+from tracseq_migrate.console.terminal import abilities, size
+from tracseq_migrate.errors import TracseqMigrateError
+from tracseq_migrate.operations.observer import Observer
+from tracseq_migrate.operations.views import Header, View
+
+
+class OpenObserver(Observer, Protocol):
+    """An observer that holds a thread or a part of the screen until it is closed."""
+
+    def close(self) -> None: ...
+
+
+class Screen:
+    """What one command shows.
+
+    ``stdout`` takes the results, ``stderr`` errors and questions; with ``as_json`` stdout holds JSON only and the header goes
+    to stderr. ``environ`` is asked for NO_COLOR, FORCE_COLOR, TERM and the like. Nothing here raises for a stream that is
+    closed or full: see `close`.
+    """
+
+    def __init__(
+        self,
+        *,
+        stdout: TextIO,
+        stderr: TextIO,
+        stdin: TextIO | None,
+        environ: Mapping[str, str],
+        as_json: bool = False,
+        quiet: bool = False,
+        verbose: bool = False,
+        no_color: bool = False,
+        hide: Callable[[str], str] = str,
+    ) -> None:
+        self._environ, self._stdin = dict(environ), stdin
+        self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
+        self._hide = hide
+        self._out, self._err = Stream(stdout), Stream(stderr)
+        self._out_can = abilities(stdout, environ, no_color=no_color)
+        self._err_can = abilities(stderr, environ, no_color=no_color)
+        self._observer: OpenObserver | None = None
+        self._header_shown = self._document_shown = False
+
+    def hide(self, hide: Callable[[str], str]) -> None:
+        """Take secrets out of everything from now on; call it as soon as the environment is known."""
+        self._hide = hide
+
+    @property
+    def _ink(self) -> Ink:
+        return Ink(self._out_can.depth, UNICODE if self._out_can.unicode else ASCII, self._hide)
+
+    @property
+    def _err_ink(self) -> Ink:
+        return Ink(self._err_can.depth, UNICODE if self._err_can.unicode else ASCII, self._hide)
+
+    def header(self, header: Header) -> None:
+        """The first line of every output; later calls do nothing."""
+        if self._header_shown:
+            return
+        self._header_shown = True
+        ink = self._err_ink if self.as_json else self._ink
+        dot = f" {ink.marks.dot} "
+        line: Line = (
+            ("environment ", Tone.MUTED),
+            (ink.flat(header.environment), Tone.STRONG),
+            (f"{dot}gateway ", Tone.MUTED),
+            ink.flat(header.gateway),
+            (f"{dot}state ", Tone.MUTED),
+            ink.flat(header.state),
+        )
+        (self._err if self.as_json else self._out).line(ink.text(line))
+
+    def observer(self) -> OpenObserver:
+        """The one who watches an operation here: JSON lines, a live checklist, or plain lines. Close it, or the screen."""
+        self._stop_watching()
+        if self.as_json:
+            self._document_shown = False
+            self._observer = JsonObserver(self._out, self._hide)
+        elif self._out_can.moves and not self.quiet:
+            self._observer = LiveObserver(
+                self._out,
+                self._ink,
+                lambda: size(self._out.file, self._environ),
+                reflows=self._out_can.reflows,
+                verbose=self.verbose,
+            )
+        else:
+            self._observer = PlainObserver(self._out, self._ink, quiet=self.quiet, verbose=self.verbose)
+        return self._observer
+
+    def asker(self, stopped: Callable[[], int] = int) -> TerminalAsker:
+        """Asks at the terminal; ``stopped`` gives the number of the signal that asked to stop, 0 for none."""
+        return TerminalAsker(
+            self._stdin, self._err, self._err_ink, around=self._standing_still, stopped=stopped
+        )
+
+    @contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        watching = self._observer
+        if isinstance(watching, LiveObserver):
+            with watching.suspended():
+                yield
+        else:
+            yield
+
+    def show(self, view: View) -> None:
+        """A document: as JSON, or laid out for the width there is, under its header."""
+        self._stop_watching()
+        header = getattr(view, "header", None)
+        if isinstance(header, Header):
+            self.header(header)
+        if self.as_json:
+            self._document_shown = True
+            self._out.line(dump(view.as_json(), self._hide, indent=2))
+            return
+        from tracseq_migrate.console.documents import Look, blocks_of
+        from tracseq_migrate.console.layout import lay_out
+
+        columns, _ = size(self._out.file, self._environ)
+        blocks = blocks_of(view, Look(self._ink.marks, datetime.now(UTC)))
+        self._out.write(lay_out(blocks, self._ink, columns))
+
+    def text(self, text: str) -> None:
+        """A text that is a result by itself, such as a rendered log, as it is but for what would steer a terminal."""
+        self._stop_watching()
+        safe = self._ink.safe(text)
+        self._out.write(safe if safe.endswith("\n") else f"{safe}\n")
+
+    def say(self, text: str) -> None:
+        """A sentence to the person, not a result: on stderr under JSON, dropped where quiet is asked for."""
+        if self.quiet:
+            return
+        stream, ink = (self._err, self._err_ink) if self.as_json else (self._out, self._ink)
+        stream.line(ink.plain(text))
+
+    def warn(self, text: str) -> None:
+        """A sentence on stderr that is never dropped."""
+        ink = self._err_ink
+        with self._standing_still():
+            self._err.line(ink.text(((ink.marks.warn, Tone.WARN), f" {text}")))
+
+    def error(self, error: TracseqMigrateError) -> int:
+        """Show an error on stderr (and as JSON on stdout, where no document went there); returns its exit code."""
+        streaming = isinstance(self._observer, JsonObserver)
+        self._stop_watching()
+        code = exit_code_of(error)
+        self._err.write(render_error(error, self._err_ink))
+        if self.as_json and (streaming or not self._document_shown):
+            document = error_document(error, code)
+            self._out.line(dump(document, self._hide, indent=None if streaming else 2))
+        return code
+
+    def close(self) -> OSError | None:
+        """End what moves. Returns why output was lost, where it was (a full disk); a reader that left is no loss."""
+        self._stop_watching()
+        failure = self._out.failure
+        if failure is not None:
+            self._err.line(
+                self._err_ink.plain(f"the output could not be written: {failure.strerror or failure}")
+            )
+        return failure
+
+    def _stop_watching(self) -> None:
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            observer.close()

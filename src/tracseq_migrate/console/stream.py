@@ -1,0 +1,66 @@
+"""Writing to a stream that may be closed, full, or unable to encode: output lost is remembered, never a traceback."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import sys
+import threading
+from typing import TextIO
+
+from tracseq_migrate.console.terminal import is_terminal
+
+
+class Stream:
+    """One output, written from any thread, flushed at every call.
+
+    When the reader has gone away (``| head``) the rest is dropped in silence, as people expect; any other failure is kept in
+    ``failure`` for the one who closes the screen.
+    """
+
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
+        self.failure: OSError | None = None
+        self.gone = False
+        self._lock = threading.Lock()
+
+    @property
+    def terminal(self) -> bool:
+        return is_terminal(self.file)
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            if self.gone:
+                return
+            try:
+                self.file.write(self._encodable(text))
+                self.file.flush()
+            except ValueError:  # closed under us
+                self.gone = True
+            except OSError as error:
+                self.gone = True
+                if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):
+                    self.failure = error
+                self._let_go()
+
+    def line(self, text: str = "") -> None:
+        self.write(text + "\n")
+
+    def _encodable(self, text: str) -> str:
+        encoding = getattr(self.file, "encoding", None) or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            return text.encode(encoding, "backslashreplace").decode(encoding)
+        return text
+
+    def _let_go(self) -> None:
+        """Point a standard stream elsewhere: the interpreter flushes it once more at exit, and would complain there."""
+        if self.file in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                try:
+                    os.dup2(nowhere, self.file.fileno())
+                finally:
+                    os.close(nowhere)

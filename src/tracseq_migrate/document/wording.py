@@ -1,0 +1,50 @@
+"""Small pieces of the sentences that findings are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_LONGEST = 60
+_LISTED = 12
+
+
+def quoted(value: Any) -> str:
+    """A value as a finding names it: text in quotes with its control characters spelled out, anything long cut short."""
+    match value:
+        case None:
+            return "nothing"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return "a mapping"
+        case list() | tuple():
+            return "a list"
+        case str():
+            return repr(value if len(value) <= _LONGEST else value[: _LONGEST - 3] + "...")
+        case _:
+            return str(value)
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that was most likely meant; empty where none is near."""
+    import difflib
+
+    names = sorted(known)
+    folded: dict[str, str] = {}
+    for each in names:
+        folded.setdefault(each.casefold(), each)
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    return folded[near[0]] if near else ""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, what: str) -> str:
+    """A remedy for an unknown name: the nearest one, else all of them, else that there are none. ``what`` is plural."""
+    names = sorted(known)
+    near = closest(name, names)
+    if near:
+        return f"did you mean '{near}'?"
+    if not names:
+        return f"there are no {what} here"
+    listed = ", ".join(names[:_LISTED])
+    return f"the {what} here are: {listed}{', ...' if len(names) > _LISTED else ''}"

@@ -1,0 +1,265 @@
+"""The events there are, each made by one function, so that what is written and what `replay` reads cannot drift apart.
+
+``run_id`` names one execution: a run, or a rollback by command. Step events of a rollback carry the rollback's own id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from tracseq_migrate.ports import Draft, Person
+
+RUN_STARTED = "run.started"
+RUN_RESUMED = "run.resumed"
+RUN_PAUSED = "run.paused"
+RUN_INTERRUPTED = "run.interrupted"
+RUN_FINISHED = "run.finished"
+CHECKED = "preflight.checked"
+SIGNED = "checklist.signed"
+INTENT = "step.intent"
+CHECKPOINT = "step.checkpoint"
+APPLIED = "step.applied"
+VERIFIED = "step.verified"
+WAITING = "step.waiting"
+FAILED = "step.failed"
+PROBED = "step.probed"
+REVERTING = "step.reverting"
+REVERTED = "step.reverted"
+REVERT_FAILED = "step.revert_failed"
+ROLLBACK_STARTED = "rollback.started"
+ROLLBACK_FINISHED = "rollback.finished"
+OBLIGATION_OPENED = "obligation.opened"
+OBLIGATION_CLOSED = "obligation.closed"
+LOSS_ACCEPTED = "loss.accepted"
+LOG_COMMITTED = "log.committed"
+
+Direction = Literal["forward", "backward", "either"]
+
+
+def run_started(
+    week: str,
+    run_id: str,
+    *,
+    title: str,
+    plan: Mapping[str, Any],
+    digest: str,
+    person: Person,
+    command: str,
+    environment: str,
+    version: str,
+) -> Draft:
+    """A run begins. ``plan`` is the whole plan as parsed: a rollback goes by it, whatever the file says by then."""
+    return Draft(
+        RUN_STARTED,
+        week,
+        run_id,
+        data={
+            "title": title,
+            "plan": dict(plan),
+            "digest": digest,
+            "person": person.name,
+            "person_from": person.source,
+            "command": command,
+            "environment": environment,
+            "version": version,
+        },
+    )
+
+
+def run_resumed(week: str, run_id: str, *, person: Person, command: str, direction: Direction) -> Draft:
+    return Draft(
+        RUN_RESUMED,
+        week,
+        run_id,
+        data={
+            "person": person.name,
+            "person_from": person.source,
+            "command": command,
+            "direction": direction,
+        },
+    )
+
+
+def run_paused(week: str, run_id: str, *, after: str, why: str, next_command: str) -> Draft:
+    """The run was told to stop after a step; steps are behind it."""
+    return Draft(RUN_PAUSED, week, run_id, data={"after": after, "why": why, "next_command": next_command})
+
+
+def run_interrupted(week: str, run_id: str, *, signal: int) -> Draft:
+    return Draft(RUN_INTERRUPTED, week, run_id, data={"signal": signal})
+
+
+def run_finished(week: str, run_id: str, *, outcome: str) -> Draft:
+    """``outcome`` is the state of the week that the run ends in: proven or soaking."""
+    return Draft(RUN_FINISHED, week, run_id, data={"outcome": outcome})
+
+
+def checked(week: str, run_id: str, *, results: Sequence[Mapping[str, Any]]) -> Draft:
+    """The preflight as it was found: per check ``id``, ``verdict`` (pass, fail, unknown), ``detail``."""
+    return Draft(CHECKED, week, run_id, data={"results": [dict(result) for result in results]})
+
+
+def signed(
+    week: str,
+    *,
+    item: str,
+    ask: str,
+    digest: str,
+    person: Person,
+    claimed: str,
+    evidence: str,
+    expires: str,
+) -> Draft:
+    """A person signs a checklist item or a pause for the plan of this digest. Needs no lease."""
+    return Draft(
+        SIGNED,
+        week,
+        data={
+            "item": item,
+            "ask": ask,
+            "digest": digest,
+            "person": person.name,
+            "person_from": person.source,
+            "claimed": claimed,
+            "evidence": evidence,
+            "expires": expires,
+        },
+    )
+
+
+def intent(
+    week: str, run_id: str, step: str, *, kind: str, effect: str, undo: Mapping[str, Any], attempt: int
+) -> Draft:
+    """What a step is about to do, with everything that is needed to go back. Durable before anything happens."""
+    return Draft(
+        INTENT,
+        week,
+        run_id,
+        step,
+        data={"kind": kind, "effect": effect, "undo": dict(undo), "attempt": attempt},
+    )
+
+
+def checkpoint(
+    week: str, run_id: str, step: str, *, name: str, data: Mapping[str, Any], direction: Direction
+) -> Draft:
+    return Draft(
+        CHECKPOINT, week, run_id, step, data={"name": name, "data": dict(data), "direction": direction}
+    )
+
+
+def applied(week: str, run_id: str, step: str) -> Draft:
+    return Draft(APPLIED, week, run_id, step)
+
+
+def verified(
+    week: str, run_id: str, step: str, *, evidence: Sequence[Mapping[str, Any]], seconds: float
+) -> Draft:
+    return Draft(
+        VERIFIED,
+        week,
+        run_id,
+        step,
+        data={"evidence": [dict(line) for line in evidence], "seconds": round(seconds, 4)},
+    )
+
+
+def waiting(week: str, run_id: str, step: str, *, on: str, until: str, next_command: str) -> Draft:
+    return Draft(WAITING, week, run_id, step, data={"on": on, "until": until, "next_command": next_command})
+
+
+def failed(week: str, run_id: str, step: str, *, error: str, hint: str, unknown: bool, attempt: int) -> Draft:
+    return Draft(
+        FAILED,
+        week,
+        run_id,
+        step,
+        data={"error": error, "hint": hint, "unknown": unknown, "attempt": attempt},
+    )
+
+
+def probed(week: str, run_id: str, step: str, *, found: str, detail: str, safe: Direction) -> Draft:
+    """What reality said about a step in doubt."""
+    return Draft(PROBED, week, run_id, step, data={"found": found, "detail": detail, "safe": safe})
+
+
+def reverting(week: str, run_id: str, step: str) -> Draft:
+    return Draft(REVERTING, week, run_id, step)
+
+
+def reverted(
+    week: str, run_id: str, step: str, *, evidence: Sequence[Mapping[str, Any]], seconds: float
+) -> Draft:
+    return Draft(
+        REVERTED,
+        week,
+        run_id,
+        step,
+        data={"evidence": [dict(line) for line in evidence], "seconds": round(seconds, 4)},
+    )
+
+
+def revert_failed(week: str, run_id: str, step: str, *, error: str, hint: str) -> Draft:
+    return Draft(REVERT_FAILED, week, run_id, step, data={"error": error, "hint": hint})
+
+
+def rollback_started(
+    week: str,
+    run_id: str,
+    *,
+    of: str,
+    reason: str,
+    automatic: bool,
+    to: str,
+    person: Person,
+    command: str,
+    version: str,
+) -> Draft:
+    """Going back begins: ``of`` is the run that is taken back; ``to`` names the step that is kept, if not all go."""
+    return Draft(
+        ROLLBACK_STARTED,
+        week,
+        run_id,
+        data={
+            "of": of,
+            "reason": reason,
+            "automatic": automatic,
+            "to": to,
+            "person": person.name,
+            "person_from": person.source,
+            "command": command,
+            "version": version,
+        },
+    )
+
+
+def rollback_finished(week: str, run_id: str, *, outcome: str, left: Sequence[str]) -> Draft:
+    """``outcome`` is rolled-back, waiting (only a part was taken back) or residue; ``left`` says what is left."""
+    return Draft(ROLLBACK_FINISHED, week, run_id, data={"outcome": outcome, "left": list(left)})
+
+
+def obligation_opened(week: str, run_id: str, step: str, *, name: str, what: str, ends: str) -> Draft:
+    return Draft(OBLIGATION_OPENED, week, run_id, step, data={"name": name, "what": what, "ends": ends})
+
+
+def obligation_closed(week: str, run_id: str, step: str, *, name: str) -> Draft:
+    return Draft(OBLIGATION_CLOSED, week, run_id, step, data={"name": name})
+
+
+def loss_accepted(
+    week: str, run_id: str, step: str, *, file: str, digest: str, count: int, summary: Sequence[str]
+) -> Draft:
+    """A person went back although writes stay on the other side; the list of them was written first."""
+    return Draft(
+        LOSS_ACCEPTED,
+        week,
+        run_id,
+        step,
+        data={"file": file, "digest": digest, "count": count, "summary": list(summary)},
+    )
+
+
+def log_committed(week: str, run_id: str, *, commit: str, why_not: str) -> Draft:
+    """The rendered log went into git, or why it was left alone. Needs no lease."""
+    return Draft(LOG_COMMITTED, week, run_id, data={"commit": commit, "why_not": why_not})

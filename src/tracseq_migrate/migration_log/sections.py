@@ -1,0 +1,425 @@
+"""Events folded into sections: one for each execution, in the order in which they began.
+
+A section is *finished* when its execution has ended, and then nothing that comes later changes it: what is appended under
+the same run id afterwards opens a section of its own. So whoever kept a finished section finds it again, to the letter, in
+every later render.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from tracseq_migrate.journal import vocabulary as v
+from tracseq_migrate.ports import Event
+
+FINAL_OUTCOMES = frozenset({"proven", "completed"})
+"""Outcomes of ``run.finished`` after which nothing of the run is still to come; a soak goes on."""
+
+
+@dataclass(slots=True)
+class Word:
+    """Who did what, by which command: the beginning of an execution, or going on with it."""
+
+    at: datetime
+    what: str
+    person: str
+    person_from: str
+    command: str
+
+
+@dataclass(slots=True)
+class Moment:
+    """Something that happened to the execution as a whole, in a sentence."""
+
+    at: datetime
+    text: str
+
+
+@dataclass(slots=True)
+class CheckResult:
+    id: str
+    title: str
+    verdict: str
+    detail: str
+
+
+@dataclass(slots=True)
+class SignatureUsed:
+    at: datetime
+    item: str
+    ask: str
+    person: str
+    person_from: str
+    claimed: str
+    evidence: str
+    digest: str
+    expires: str
+
+
+@dataclass(slots=True)
+class StepStory:
+    """What became of one step in one direction. ``seconds`` is None where no end was journaled."""
+
+    id: str
+    title: str
+    kind: str
+    effect: str
+    began: datetime
+    outcome: str = "in doubt"
+    seconds: float | None = None
+    attempts: int = 0
+    evidence: list[str] = field(default_factory=list)
+    trouble: list[str] = field(default_factory=list)
+    checkpoints: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class LossTaken:
+    """Writes that were knowingly left behind: how many, and the file that lists them."""
+
+    step: str
+    file: str
+    digest: str
+    count: int
+    summary: list[str]
+
+
+@dataclass(slots=True)
+class Owed:
+    step: str
+    name: str
+    what: str
+    ends: str
+    settled: bool = False
+
+
+@dataclass(slots=True)
+class Section:
+    """One execution: a run with its own automatic rollback, or a rollback by command.
+
+    ``continued`` marks what was appended under the id of an execution that had ended.
+    """
+
+    number: int
+    action: Literal["run", "rollback"]
+    run_id: str
+    week: str
+    began: datetime
+    title: str = ""
+    continued: bool = False
+    environment: str = ""
+    digest: str = ""
+    version: str = ""
+    words: list[Word] = field(default_factory=list)
+    moments: list[Moment] = field(default_factory=list)
+    checks: list[CheckResult] = field(default_factory=list)
+    signatures: list[SignatureUsed] = field(default_factory=list)
+    steps: list[StepStory] = field(default_factory=list)
+    taken_back: list[StepStory] = field(default_factory=list)
+    of: str = ""
+    reason: str = ""
+    automatic: bool = False
+    kept: str = ""
+    losses: list[LossTaken] = field(default_factory=list)
+    owed: list[Owed] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    unknown: int = 0
+    outcome: str = "not ended"
+    ended: datetime | None = None
+    finished: bool = False
+
+    @property
+    def going_back(self) -> bool:
+        """Whether some of it went, or goes, back."""
+        return self.action == "rollback" or bool(self.of)
+
+    @property
+    def seconds(self) -> float | None:
+        return (self.ended - self.began).total_seconds() if self.ended else None
+
+    @property
+    def person(self) -> str:
+        return self.words[0].person if self.words else ""
+
+
+def sections(events: Iterable[Event]) -> list[Section]:
+    """Every execution that the events tell of, in the order in which they began."""
+    fold = _Fold()
+    for event in events:
+        fold.take(event)
+    return fold.sections
+
+
+class _Fold:
+    def __init__(self) -> None:
+        self.sections: list[Section] = []
+        self._open: dict[str, Section] = {}
+        self._signed: dict[str, list[SignatureUsed]] = {}
+        self._titles: dict[str, str] = {}
+        self._steps: dict[str, dict[str, str]] = {}
+        self._last: dict[str, Section] = {}
+
+    def take(self, event: Event) -> None:
+        match event.type:
+            case v.LOG_COMMITTED:
+                return  # it tells of the log itself, after the section has ended
+            case v.SIGNED:
+                self._sign(event)
+            case v.RUN_STARTED:
+                self._start_run(event)
+            case v.ROLLBACK_STARTED:
+                self._start_rollback(event)
+            case _ if event.run_id:
+                _tell(self._section_of(event), event, self._steps.get(event.week, {}))
+                self._close_if_ended(event)
+            case _:
+                return
+
+    def _sign(self, event: Event) -> None:
+        data = event.data
+        signature = SignatureUsed(
+            at=event.at,
+            item=_text(data, "item"),
+            ask=_text(data, "ask"),
+            person=_text(data, "person"),
+            person_from=_text(data, "person_from"),
+            claimed=_text(data, "claimed"),
+            evidence=_text(data, "evidence"),
+            digest=_text(data, "digest"),
+            expires=_text(data, "expires"),
+        )
+        self._signed.setdefault(event.week, []).append(signature)
+        for section in self._open.values():
+            if section.week == event.week and section.digest == signature.digest:
+                section.signatures.append(signature)
+
+    def _start_run(self, event: Event) -> None:
+        data = event.data
+        self._supersede(event, "another run of the week began")
+        plan = data.get("plan")
+        self._titles[event.week] = _text(data, "title")
+        self._steps[event.week] = _titles(plan) if isinstance(plan, Mapping) else {}
+        section = self._begin(event, "run")
+        section.environment, section.digest = _text(data, "environment"), _text(data, "digest")
+        section.version = _text(data, "version")
+        section.words.append(_word(event, "began"))
+        section.signatures = [
+            s for s in self._signed.get(event.week, []) if s.digest == section.digest and _holds(s, event.at)
+        ]
+
+    def _start_rollback(self, event: Event) -> None:
+        data = event.data
+        of = _text(data, "of")
+        section = self._open.get(of) if data.get("automatic") else None
+        if section is None:
+            self._supersede(event, f"taken back by rollback {event.run_id}")
+            section = self._begin(event, "rollback")
+            section.version = _text(data, "version")
+            section.words.append(_word(event, "began"))
+        else:
+            self._open[event.run_id] = section
+            section.moments.append(Moment(event.at, "a step failed; everything goes back"))
+        section.of, section.reason = of, _text(data, "reason")
+        section.automatic, section.kept = bool(data.get("automatic")), _text(data, "to")
+
+    def _begin(self, event: Event, action: Literal["run", "rollback"]) -> Section:
+        section = Section(
+            number=len(self.sections) + 1,
+            action=action,
+            run_id=event.run_id,
+            week=event.week,
+            began=event.at,
+            title=self._titles.get(event.week, ""),
+        )
+        self.sections.append(section)
+        self._open[event.run_id] = self._last[event.run_id] = section
+        return section
+
+    def _section_of(self, event: Event) -> Section:
+        section = self._open.get(event.run_id)
+        if section is None:
+            before = self._last.get(event.run_id)
+            section = self._begin(event, before.action if before else "run")
+            section.continued = True
+            if before is not None:
+                section.environment, section.digest, section.of = before.environment, before.digest, before.of
+        return section
+
+    def _supersede(self, event: Event, why: str) -> None:
+        """Sections of this week that are open have got their last word: the week goes on in another execution."""
+        for section in {id(s): s for s in self._open.values() if s.week == event.week}.values():
+            section.moments.append(Moment(event.at, why))
+            self._close(section, event)
+
+    def _close(self, section: Section, event: Event) -> None:
+        section.finished, section.ended = True, event.at
+        self._open = {key: value for key, value in self._open.items() if value is not section}
+
+    def _close_if_ended(self, event: Event) -> None:
+        section = self._open.get(event.run_id)
+        if section is None:
+            return
+        if event.type == v.ROLLBACK_FINISHED or (
+            event.type == v.RUN_FINISHED and section.outcome in FINAL_OUTCOMES
+        ):
+            self._close(section, event)
+        if event.type == v.ROLLBACK_FINISHED and section.outcome == "rolled-back":
+            self._signed.pop(event.week, None)  # a new run needs new signatures
+
+
+def _tell(section: Section, event: Event, titles: Mapping[str, str]) -> None:
+    """What an event adds to its section."""
+    data, at = event.data, event.at
+    match event.type:
+        case v.RUN_RESUMED:
+            back = " backward" if data.get("direction") == "backward" else ""
+            section.words.append(_word(event, f"went on{back}"))
+        case v.RUN_PAUSED:
+            section.outcome = "waiting"
+            section.moments.append(Moment(at, f"paused: {_text(data, 'why')}"))
+        case v.RUN_INTERRUPTED:
+            section.outcome = "interrupted"
+            section.moments.append(Moment(at, f"interrupted by signal {_text(data, 'signal')}"))
+        case v.RUN_FINISHED:
+            section.outcome = _text(data, "outcome")
+        case v.CHECKED:
+            section.checks += [
+                CheckResult(*(_text(result, key) for key in ("id", "title", "verdict", "detail")))
+                for result in data.get("results", [])
+            ]
+        case v.ROLLBACK_FINISHED:
+            section.outcome, section.left = _text(data, "outcome"), [str(text) for text in data.get("left", [])]
+        case v.LOSS_ACCEPTED:
+            summary = [str(text) for text in data.get("summary", [])]
+            count = int(data.get("count", 0))
+            taken = LossTaken(event.step, _text(data, "file"), _text(data, "digest"), count, summary)
+            section.losses.append(taken)
+        case v.OBLIGATION_OPENED:
+            section.owed.append(
+                Owed(event.step, _text(data, "name"), _text(data, "what"), _text(data, "ends"))
+            )
+        case v.OBLIGATION_CLOSED:
+            _settle(section, event)
+        case _ if event.type in _OF_STEP:
+            _tell_step(_story(section, event, titles), event)
+            if event.type == v.WAITING:
+                section.outcome = "waiting"
+        case _:
+            section.unknown += 1
+    if event.type in (v.RUN_RESUMED, v.INTENT) and section.outcome in ("waiting", "interrupted"):
+        section.outcome = "not ended"
+
+
+def _settle(section: Section, event: Event) -> None:
+    name = _text(event.data, "name")
+    for owed in section.owed:
+        if owed.step == event.step and owed.name == name:
+            owed.settled = True
+            return
+    section.moments.append(Moment(event.at, f"the obligation {name} of step {event.step} ended"))
+
+
+def _story(section: Section, event: Event, titles: Mapping[str, str]) -> StepStory:
+    """The step's story in the direction in which the section is going."""
+    stories = section.taken_back if section.going_back else section.steps
+    for story in stories:
+        if story.id == event.step:
+            return story
+    earlier = next((s for s in section.steps if s.id == event.step), None)
+    story = StepStory(
+        id=event.step,
+        title=titles.get(event.step, ""),
+        kind=earlier.kind if earlier else "",
+        effect=earlier.effect if earlier else "",
+        began=event.at,
+    )
+    stories.append(story)
+    return story
+
+
+def _tell_step(story: StepStory, event: Event) -> None:
+    data = event.data
+    match event.type:
+        case v.INTENT:
+            story.kind, story.effect = _text(data, "kind"), _text(data, "effect")
+            story.attempts, story.outcome = story.attempts + 1, "in doubt"
+        case v.CHECKPOINT:
+            story.checkpoints.append(_text(data, "name"))
+        case v.VERIFIED:
+            _end(story, data, "done")
+        case v.REVERTED:
+            _end(story, data, "reverted")
+        case v.WAITING:
+            until = f" until {_text(data, 'until')}" if data.get("until") else ""
+            story.outcome = "waiting"
+            story.trouble.append(f"waited for {_text(data, 'on')}{until}")
+        case v.FAILED:
+            story.outcome = "failed"
+            doubt = " (its effect may have come about)" if data.get("unknown") else ""
+            attempt = f"attempt {_text(data, 'attempt')} " if data.get("attempt") else ""
+            story.trouble.append(f"{attempt}failed: {_text(data, 'error')}{doubt}{_hint(data)}")
+        case v.REVERT_FAILED:
+            story.outcome = "could not be reverted"
+            story.trouble.append(f"{_text(data, 'error')}{_hint(data)}")
+        case v.PROBED:
+            story.trouble.append(f"probed: {_text(data, 'found')}: {_text(data, 'detail')}")
+        case v.REVERTING:
+            story.outcome = "in doubt"
+
+
+def _end(story: StepStory, data: Mapping[str, Any], outcome: str) -> None:
+    story.outcome = outcome
+    seconds = data.get("seconds")
+    story.seconds = float(seconds) if isinstance(seconds, (int, float)) else None
+    story.evidence = [_text(line, "text") for line in data.get("evidence", []) if isinstance(line, Mapping)]
+
+
+def _word(event: Event, what: str) -> Word:
+    data = event.data
+    return Word(event.at, what, _text(data, "person"), _text(data, "person_from"), _text(data, "command"))
+
+
+def _hint(data: Mapping[str, Any]) -> str:
+    return f" ({_text(data, 'hint')})" if data.get("hint") else ""
+
+
+def _text(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key, "")
+    return "" if value is None else str(value)
+
+
+def _holds(signature: SignatureUsed, at: datetime) -> bool:
+    return not signature.expires or datetime.fromisoformat(signature.expires) > at
+
+
+def _titles(plan: Mapping[str, Any]) -> dict[str, str]:
+    """The titles that the journaled plan gives its steps, groups of parallel ones included."""
+    found: dict[str, str] = {}
+    entries = plan.get("steps", [])
+    for entry in entries if isinstance(entries, list) else []:
+        if not isinstance(entry, Mapping):
+            continue
+        inner = entry.get("parallel")
+        for step in inner if isinstance(inner, list) else [entry]:
+            if isinstance(step, Mapping) and isinstance(step.get("id"), str) and step.get("title"):
+                found[step["id"]] = str(step["title"])
+    return found
+
+
+_OF_STEP = frozenset(
+    {
+        v.INTENT,
+        v.CHECKPOINT,
+        v.APPLIED,
+        v.VERIFIED,
+        v.WAITING,
+        v.FAILED,
+        v.PROBED,
+        v.REVERTING,
+        v.REVERTED,
+        v.REVERT_FAILED,
+    }
+)

@@ -1,0 +1,212 @@
+"""Driving an execution: under the lease, forward to an end or a wait, or into a failure and back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC
+
+from tracseq_migrate.errors import (
+    Exit,
+    Interrupted,
+    Locked,
+    Residue,
+    RolledBack,
+    TracseqMigrateError,
+    Waiting,
+)
+from tracseq_migrate.journal import vocabulary as v
+from tracseq_migrate.journal.replay import WeekStatus
+from tracseq_migrate.operations import observer as notes
+from tracseq_migrate.operations.execution import Execution, Failed, Paused, describe
+from tracseq_migrate.operations.keeping import keep_log
+from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.system import System
+from tracseq_migrate.operations.telling import finished
+from tracseq_migrate.plan import WeekPlan
+from tracseq_migrate.ports import Holder
+
+
+def new_run_id(system: System) -> str:
+    """Sortable by time, and unique: ``20261123T153000.123456Z-1f0c``."""
+    moment = system.clock.now().astimezone(UTC)
+    return f"{moment:%Y%m%dT%H%M%S.%f}Z-{secrets.token_hex(2)}"
+
+
+@contextmanager
+def holding_lease(system: System, *, timeout: float) -> Iterator[None]:
+    """Hold the lease; effects and run events are possible inside only.
+
+    Raises:
+        Locked: another holds it.
+    """
+    person = system.identity.whoami()
+    holder = Holder(secrets.token_hex(4), person.name, system.host, system.pid, system.command)
+    info = system.lease.acquire(holder, timeout=timeout)
+    system.gate.epoch = info.epoch
+    try:
+        yield
+    finally:
+        system.gate.epoch = None
+        system.lease.release(info.epoch)
+
+
+class Drive:
+    """One execution on its way, and what is told of it."""
+
+    def __init__(
+        self,
+        system: System,
+        ledger: Ledger,
+        plan: WeekPlan,
+        *,
+        run_id: str,
+        digest: str,
+        assume_yes: bool = False,
+        accept_loss: bool = False,
+    ) -> None:
+        self._system = system
+        self._ledger = ledger
+        self._plan = plan
+        self._run_id = run_id
+        self._since = system.clock.monotonic()
+        self.execution = Execution(
+            system,
+            ledger,
+            plan,
+            run_id=run_id,
+            digest=digest,
+            assume_yes=assume_yes,
+            accept_loss=accept_loss,
+        )
+
+    def forward(self, *, until: str) -> int:
+        """To the end of the plan, to a wait, or into a failure and all the way back.
+
+        Raises:
+            Waiting, RolledBack, Residue, InProgress, Interrupted, Declined, Locked: as it ended.
+        """
+        with self._telling_errors():
+            outcome = self.execution.forward(until=until)
+            if isinstance(outcome, Failed):
+                self.execution.stop_if_interrupted(outcome)
+        if isinstance(outcome, Failed):
+            return self._turn_back(outcome)
+        if isinstance(outcome, Paused):
+            summary = f"waiting at {outcome.step}: {outcome.on}"
+            self._end(WeekStatus.WAITING, Exit.WAITING, summary, outcome.next_command)
+            raise Waiting(f"{self._plan.week} is {summary}", hint=f"`{outcome.next_command}`")
+        self._ledger.append(v.run_finished(self._plan.week, self._run_id, outcome=WeekStatus.PROVEN))
+        count = len(self._plan.entries())
+        self._end(WeekStatus.PROVEN, Exit.DONE, f"{count} steps done, each seen to be so", "status")
+        return Exit.DONE
+
+    def back(
+        self,
+        *,
+        keep: frozenset[str] = frozenset(),
+        failure: Failed | None = None,
+        before_end: Callable[[], None] | None = None,
+    ) -> int:
+        """Take back what is in force, except ``keep``.
+
+        Args:
+            keep: steps that stay.
+            failure: why, where nobody asked for it.
+            before_end: called when all is back, before the end is journaled.
+
+        Raises:
+            RolledBack: everything is back, after a failure.
+            Residue: something is left.
+        """
+        system, week = self._system, self._plan.week
+        with self._telling_errors():
+            went = self.execution.back(keep=keep)
+            if before_end and not went.left:
+                before_end()
+        outcome = WeekStatus.RESIDUE if went.left else WeekStatus.WAITING if keep else WeekStatus.ROLLED_BACK
+        self._ledger.append(v.rollback_finished(week, self._run_id, outcome=outcome, left=list(went.left)))
+        reason = describe(failure) if failure else ""
+        if went.left:
+            left = "; ".join(went.left)
+            text = f"{reason}\nand going back failed too: {left}" if reason else f"going back failed: {left}"
+            self._end(outcome, Exit.RESIDUE, text, f"rollback {week}")
+            raise Residue(
+                text,
+                state=f"{went.reverted} steps were taken back. {week} has a residue until a rollback succeeds.",
+                hint=f"Mend it, then `{system.type_this(f'rollback {week}')}` tries again; "
+                f"`{system.type_this(f'rollback {week} --print-manual')}` says what to do by hand.",
+            )
+        if failure:
+            self._end(outcome, Exit.ROLLED_BACK, reason, f"run {week}")
+            raise RolledBack(
+                reason,
+                state=f"{went.reverted} steps were taken back, and seen to be as before.",
+                hint=failure.hint or f"Mend the cause, then `{system.type_this(f'run {week}')}`.",
+            )
+        again = f"run {week}" if keep else "status"
+        self._end(outcome, Exit.DONE, f"{went.reverted} steps taken back, each seen to be as before", again)
+        return Exit.DONE
+
+    def _turn_back(self, failed: Failed) -> int:
+        system = self._system
+        self._ledger.append(
+            v.rollback_started(
+                self._plan.week,
+                self._run_id,
+                of=self._run_id,
+                reason=describe(failed),
+                automatic=True,
+                to="",
+                person=system.identity.whoami(),
+                command=system.command,
+                version=system.version,
+            )
+        )
+        titles = {entry.id: entry.title for entry in self._plan.entries()}
+        steps = tuple(
+            (record.id, titles.get(record.id, record.id), 0)
+            for record in self._ledger.state.week(self._plan.week).completed_steps()
+            if record.effect != "none"
+        )
+        system.observer.emit(
+            notes.TurnedBack(system.clock.now(), self._plan.week, system.redact(describe(failed)), steps)
+        )
+        return self.back(failure=failed)
+
+    def _end(self, state: WeekStatus, code: int, summary: str, next_command: str) -> None:
+        keep_log(self._system, self._ledger, self._plan.week, self._run_id)
+        finished(
+            self._system,
+            self._plan.week,
+            self._run_id,
+            state=state,
+            code=code,
+            summary=summary,
+            next_command=next_command,
+            since=self._since,
+        )
+
+    @contextmanager
+    def _telling_errors(self) -> Iterator[None]:
+        """An error in the middle: the log and the last note still tell how far it came."""
+        try:
+            yield
+        except TracseqMigrateError as error:
+            state = self._ledger.state.week(self._plan.week).status
+            shown = WeekStatus.IN_DOUBT if state is WeekStatus.RUNNING else state
+            code = error.code if isinstance(error, Interrupted) else error.exit_code
+            if not isinstance(error, Locked):
+                keep_log(self._system, self._ledger, self._plan.week, self._run_id)
+            finished(
+                self._system,
+                self._plan.week,
+                self._run_id,
+                state=shown,
+                code=int(code),
+                summary=error.message,
+                next_command=f"resume {self._plan.week}",
+                since=self._since,
+            )
+            raise

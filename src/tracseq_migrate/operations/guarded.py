@@ -1,0 +1,38 @@
+"""Ports behind the gate: each method that is marked as changing something rechecks the lease immediately before."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+from tracseq_migrate.operations.system import Gate
+from tracseq_migrate.ports import is_changing
+
+P = TypeVar("P")
+
+
+def changing_methods(port: type) -> frozenset[str]:
+    """The names of a port's methods that change something outside."""
+    return frozenset(name for name in dir(port) if is_changing(getattr(port, name, None)))
+
+
+class _Guarded:
+    def __init__(self, inner: object, guarded: frozenset[str], gate: Gate) -> None:
+        self._inner = inner
+        self._names = guarded
+        self._gate = gate
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self._inner, name)
+        if name not in self._names:
+            return member
+
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            self._gate.check()
+            return member(*args, **kwargs)
+
+        return checked
+
+
+def guarded(inner: P, port: type, gate: Gate) -> P:
+    """The same adapter, with the gate in front of every method that the port marks as changing something."""
+    return cast(P, _Guarded(inner, changing_methods(port), gate))

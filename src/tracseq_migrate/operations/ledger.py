@@ -1,0 +1,76 @@
+"""The journal during an operation: append, and know at once what it means."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+from tracseq_migrate.errors import Residue
+from tracseq_migrate.journal import chain, vocabulary
+from tracseq_migrate.journal.replay import State, replay
+from tracseq_migrate.operations.system import System
+from tracseq_migrate.ports import Draft, Event
+
+
+class Ledger:
+    """Every event so far, the state that they fold to, and the one way to add more. Safe to use from several threads."""
+
+    def __init__(self, system: System) -> None:
+        """Read the journal whole, and verify its chain.
+
+        Raises:
+            Residue: an event does not fit the chain; nothing may be built on it.
+        """
+        self._system = system
+        self._lock = threading.RLock()
+        self.events: list[Event] = []
+        self.state = State()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take up what others appended."""
+        with self._lock:
+            fresh = list(self._system.store.read(after=self.state.events))
+            whole = self.events + fresh
+            broken = chain.verify(whole).broken
+            if broken:
+                raise Residue(
+                    f"the journal is broken at event {broken.seq}: {broken.why}",
+                    state=f"The journal in {self._system.store.location} was not touched; nothing was changed.",
+                    hint=self._system.type_this("log verify"),
+                )
+            self.events = whole
+            self.state = replay(fresh, self.state)
+
+    def append(self, *drafts: Draft, lease: bool = True) -> Sequence[Event]:
+        """Append all or nothing, durably; secrets are taken out first.
+
+        Args:
+            drafts: what to append.
+            lease: whether these are run events, which need the lease.
+
+        Raises:
+            Locked: the lease was lost.
+        """
+        system = self._system
+        clean = [Draft(d.type, d.week, d.run_id, d.step, system.redact(d.data)) for d in drafts]
+        with self._lock:
+            if not lease:
+                self.refresh()
+            epoch = system.gate.epoch if lease else None
+            if lease and epoch is None:
+                raise AssertionError("a run event was tried without the lease")
+            appended = system.store.append(clean, epoch=epoch, at=system.clock.now())
+            if appended[0].seq != self.state.events + 1:
+                self.refresh()
+            else:
+                self.events.extend(appended)
+                self.state = replay(appended, self.state)
+            return appended
+
+    def known_head(self, seq: int) -> str | None:
+        """The hash of an event of this journal; None where it has no such event."""
+        return self.events[seq - 1].hash if 0 < seq <= len(self.events) else None
+
+    def signatures_made(self, week: str) -> int:
+        return sum(event.type == vocabulary.SIGNED and event.week == week for event in self.events)

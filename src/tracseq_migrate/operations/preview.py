@@ -1,0 +1,81 @@
+"""``plan``: what a run would change. Reads only: files, and unless offline, GET requests and catalogs."""
+
+from __future__ import annotations
+
+from tracseq_migrate.journal.replay import WeekStatus
+from tracseq_migrate.operations.context import context
+from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.order import STANDING
+from tracseq_migrate.operations.preflight import order_checks
+from tracseq_migrate.operations.signing import item_line
+from tracseq_migrate.operations.system import System
+from tracseq_migrate.operations.views import PlannedStep, PlanView
+from tracseq_migrate.plan import StepEntry, WeekPlan, digest_of
+
+_PATIENCE = 20.0
+
+
+def preview(system: System, week: str, *, offline: bool) -> PlanView:
+    """The preview of every step, the checklist as it stands, and what would refuse the run now."""
+    plan = system.shelf.find(week)
+    digest = digest_of(plan, system.digest_view)
+    ledger = Ledger(system)
+    state = ledger.state.week(plan.week)
+    stands = state.status in STANDING
+    in_the_way = [f"{check.detail}: {check.remedy}" for check in order_checks(system, ledger, plan)]
+    items = [item_line(system, ledger, plan, item, digest=digest) for item in plan.checklist]
+    steps = [_planned(system, ledger, plan, entry, digest, offline=offline) for entry in plan.entries()]
+    if stands and state.digest == digest:
+        follow = f"verify {plan.week}"
+    elif stands:
+        in_the_way.append(
+            f"{plan.week} is {state.status} by another plan: `{system.type_this(f'rollback {plan.week}')}` first"
+        )
+        follow = f"rollback {plan.week}"
+    elif state.status in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK, WeekStatus.WAITING):
+        follow = f"run {plan.week}"
+    else:
+        in_the_way.append(f"{plan.week} is {state.status}: `{system.type_this(f'resume {plan.week}')}` first")
+        follow = f"resume {plan.week}"
+    return PlanView(
+        system.header,
+        plan.week,
+        plan.title,
+        plan.risk,
+        plan.about,
+        str(state.status),
+        digest,
+        offline,
+        in_the_way,
+        items,
+        [_planned(system, ledger, plan, entry, digest, offline=offline) for entry in plan.preflight],
+        steps,
+        any(step.changes for step in steps),
+        system.type_this(follow),
+    )
+
+
+def _planned(
+    system: System, ledger: Ledger, plan: WeekPlan, entry: StepEntry, digest: str, *, offline: bool
+) -> PlannedStep:
+    ctx = context(
+        system,
+        ledger,
+        week=plan.week,
+        run_id="",
+        step_id=entry.id,
+        digest=digest,
+        timeout=min(entry.timeout, _PATIENCE),
+        writing=False,
+    )
+    shown = entry.step.preview(ctx, offline=offline)
+    return PlannedStep(
+        entry.id,
+        entry.title,
+        entry.step.kind,
+        str(entry.step.effect),
+        entry.group,
+        shown.changes,
+        [(str(line.certainty), str(system.redact(line.text))) for line in shown.lines],
+        str(system.redact(shown.diff)),
+    )

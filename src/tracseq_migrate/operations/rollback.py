@@ -1,0 +1,304 @@
+"""``rollback``: go back by the journaled plan, in reverse order, and leave nothing behind that nobody accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tracseq_migrate.errors import Exit, NotAllowed, UsageError
+from tracseq_migrate.journal import vocabulary as v
+from tracseq_migrate.journal.replay import StepRecord, StepStatus, WeekState, WeekStatus
+from tracseq_migrate.operations.context import context
+from tracseq_migrate.operations.driving import Drive, holding_lease, new_run_id
+from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.observer import Warned
+from tracseq_migrate.operations.order import standing_on
+from tracseq_migrate.operations.system import System
+from tracseq_migrate.operations.telling import began, finished
+from tracseq_migrate.operations.views import ManualStep, RollbackView
+from tracseq_migrate.plan import StepEntry, WeekPlan
+from tracseq_migrate.ports import Unreachable
+from tracseq_migrate.routing.stranded import listing, summary
+from tracseq_migrate.step import EffectKind, Loss
+
+_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackOptions:
+    """How a rollback was asked for; ``to`` names the last step that stays."""
+
+    accept_loss: bool = False
+    to: str = ""
+    reason: str = ""
+    lock_timeout: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What going back would leave behind, a step; ``unknown`` says what could not be counted."""
+
+    losses: Sequence[tuple[str, Loss]]
+    unknown: Sequence[str]
+
+    @property
+    def rows(self) -> list[Loss]:
+        return [loss for _, loss in self.losses]
+
+
+def steps_kept(plan: WeekPlan, to: str) -> frozenset[str]:
+    """The steps up to and with ``to``, in the plan's order; none where ``to`` is empty."""
+    if not to:
+        return frozenset()
+    ids = [entry.id for entry in plan.entries()]
+    return frozenset(ids[: ids.index(to) + 1])
+
+
+def rollback(system: System, week: str, options: RollbackOptions) -> int:
+    """Take a week back.
+
+    Raises:
+        NotAllowed: it was never run, a later week stands on it, it is completed, a step has no way back, or writes would
+            be left behind and nobody accepted that. Nothing was changed.
+        Residue: going back failed; what is left is listed.
+    """
+    ledger = Ledger(system)
+    state = _state_of(system, ledger, week)
+    if state.status is WeekStatus.ROLLED_BACK:
+        finished(
+            system,
+            state.week,
+            state.run_id,
+            state=state.status,
+            code=Exit.DONE,
+            summary=f"{state.week} is rolled back already",
+            next_command="status",
+            since=system.clock.monotonic(),
+        )
+        return Exit.DONE
+    _refuse(system, ledger, state, options.to)
+    with holding_lease(system, timeout=options.lock_timeout):
+        ledger.refresh()
+        state = ledger.state.week(state.week)
+        _refuse(system, ledger, state, options.to)
+        plan = WeekPlan.from_document(state.plan)
+        keep = steps_kept(plan, options.to)
+        run_id = new_run_id(system)
+        price = count(system, ledger, plan, state, keep)
+        _refuse_losses(system, state.week, price, options)
+        began(system, "rollback", plan, run_id)
+        ledger.append(
+            v.rollback_started(
+                state.week,
+                run_id,
+                of=state.run_id,
+                reason=options.reason or "asked for by command",
+                automatic=False,
+                to=options.to,
+                person=system.identity.whoami(),
+                command=system.command,
+                version=system.version,
+            )
+        )
+        if options.accept_loss:
+            _accept(system, ledger, state.week, run_id, price)
+        drive = Drive(
+            system,
+            ledger,
+            plan,
+            run_id=run_id,
+            digest=state.digest,
+            accept_loss=options.accept_loss,
+        )
+        recount = (lambda: _accept_late(system, ledger, plan, run_id, price)) if options.accept_loss else None
+        return drive.back(keep=keep, before_end=recount)
+
+
+def preview(system: System, week: str, options: RollbackOptions, *, ask: bool) -> RollbackView:
+    """``--dry-run`` and ``--print-manual``: the way back as it would be gone; ``ask`` is false where nothing may be asked."""
+    ledger = Ledger(system)
+    state = _state_of(system, ledger, week)
+    refused = ""
+    try:
+        if state.status is WeekStatus.ROLLED_BACK:
+            raise NotAllowed(f"{state.week} is rolled back already")
+        _refuse(system, ledger, state, options.to)
+    except NotAllowed as error:
+        refused = error.message
+    steps: list[ManualStep] = []
+    price = Price((), ())
+    if state.plan:
+        plan = WeekPlan.from_document(state.plan)
+        keep = steps_kept(plan, options.to)
+        entries = {entry.id: entry for entry in plan.entries()}
+        for record in state.completed_steps():
+            entry = entries.get(record.id)
+            if entry is None or record.id in keep or entry.step.effect.kind is EffectKind.NONE:
+                continue
+            steps.append(ManualStep(entry.id, entry.title, entry.step.manual(record.undo, system.routes)))
+        if ask:
+            price = count(system, ledger, plan, state, keep)
+    accept = " --accept-loss" if price.losses else ""
+    return RollbackView(
+        system.header,
+        state.week,
+        state.title,
+        str(state.status),
+        steps,
+        [{"where": loss.where, "what": loss.what, "key": loss.key, "row": loss.row} for loss in price.rows],
+        list(price.unknown),
+        refused,
+        system.type_this(f"rollback {state.week}{accept}"),
+    )
+
+
+def count(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, keep: frozenset[str]) -> Price:
+    """Ask every step that would go back what it would leave behind."""
+    losses: list[tuple[str, Loss]] = []
+    unknown: list[str] = []
+    entries = {entry.id: entry for entry in plan.entries()}
+    for record in state.completed_steps():
+        entry = entries.get(record.id)
+        if entry is None or record.id in keep:
+            continue
+        found, problem = _losses_of(system, ledger, state.week, entry, record, state.digest)
+        losses.extend((entry.id, loss) for loss in found)
+        if problem:
+            unknown.append(problem)
+    return Price(losses, unknown)
+
+
+def count_reverted(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState) -> Price:
+    """What the steps that went back did leave behind."""
+    losses: list[tuple[str, Loss]] = []
+    unknown: list[str] = []
+    entries = {entry.id: entry for entry in plan.entries()}
+    gone = [s for s in state.steps.values() if s.status is StepStatus.REVERTED]
+    for record in sorted(gone, key=lambda s: s.completed, reverse=True):
+        found, problem = _losses_of(system, ledger, state.week, entries[record.id], record, state.digest)
+        losses.extend((record.id, loss) for loss in found)
+        if problem:
+            unknown.append(problem)
+    return Price(losses, unknown)
+
+
+def _losses_of(
+    system: System, ledger: Ledger, week: str, entry: StepEntry, record: StepRecord, digest: str
+) -> tuple[list[Loss], str]:
+    ctx = context(
+        system,
+        ledger,
+        week=week,
+        run_id="",
+        step_id=entry.id,
+        digest=digest,
+        timeout=entry.timeout,
+        writing=False,
+    )
+    try:
+        return entry.step.losses(ctx, record.undo), ""
+    except Unreachable as error:
+        return [], f"{entry.id}: what it would leave behind cannot be counted: {system.redact(str(error))}"
+
+
+def _state_of(system: System, ledger: Ledger, week: str) -> WeekState:
+    """A week by its name in the journal, or by its plan."""
+    if week in ledger.state.weeks:
+        state = ledger.state.week(week)
+    else:
+        state = ledger.state.week(system.shelf.find(week).week)
+    if state.status is WeekStatus.NEVER_RUN:
+        raise NotAllowed(
+            f"{state.week} was never run in environment {system.environment}: there is nothing to go back from",
+            hint=f"`{system.type_this('status')}` shows what was; `-e NAME` chooses another environment.",
+        )
+    return state
+
+
+def refuse_later(system: System, week: str, later: Sequence[WeekState]) -> None:
+    """Raise `NotAllowed` where later weeks stand on this one, with the commands in the order to type them."""
+    if not later:
+        return
+    names = ", ".join(f"{w.week} ({w.status})" for w in later)
+    commands = "; then ".join(f"`{system.type_this(f'rollback {w.week}')}`" for w in later)
+    raise NotAllowed(f"{week} cannot move while later weeks stand on it: {names}", hint=f"First {commands}.")
+
+
+def _refuse(system: System, ledger: Ledger, state: WeekState, to: str) -> None:
+    if state.status is WeekStatus.COMPLETED:
+        raise NotAllowed(f"{state.week} is completed: its way back was given up, for ever")
+    refuse_later(system, state.week, standing_on(ledger.state, state.week))
+    plan = WeekPlan.from_document(state.plan)
+    if to and to not in {entry.id for entry in plan.entries()}:
+        names = ", ".join(entry.id for entry in plan.entries())
+        raise UsageError(f"{state.week} has no step {to}; its steps are: {names}")
+    keep = steps_kept(plan, to)
+    entries = {entry.id: entry for entry in plan.entries()}
+    for record in state.completed_steps():
+        entry = entries.get(record.id)
+        if entry and record.id not in keep and entry.step.effect.kind is EffectKind.IRREVERSIBLE:
+            raise NotAllowed(
+                f"step {entry.id} of {state.week} is a point of no return: {entry.step.effect.reason}",
+                hint=f"`{system.type_this(f'rollback {state.week} --to {entry.id}')}` goes back as far as that.",
+            )
+
+
+def _refuse_losses(system: System, week: str, price: Price, options: RollbackOptions) -> None:
+    if options.accept_loss or not (price.losses or price.unknown):
+        return
+    lines = [f"  {line}" for line in summary(price.rows)]
+    lines += [f"    {loss.what} {loss.where} {loss.key}" for loss in price.rows[:_SHOWN]]
+    if len(price.rows) > _SHOWN:
+        lines.append(f"    ... and {len(price.rows) - _SHOWN} more")
+    lines += [f"  {text}" for text in price.unknown]
+    counted = (
+        f"{len(price.rows)} writes would be left on the new side"
+        if price.rows
+        else "not all could be counted"
+    )
+    raise NotAllowed(
+        f"{week}: going back now is refused, because {counted}:\n" + "\n".join(lines),
+        state=f"{week} stays in force, and nothing was changed.",
+        hint=f"`{system.type_this(f'rollback {week} --accept-loss')}` writes the whole list to a file first, "
+        "and then goes back without them (they stay in the service's database).",
+    )
+
+
+def _accept(system: System, ledger: Ledger, week: str, run_id: str, price: Price) -> None:
+    """Write the list of what is left behind, before anything goes back."""
+    if price.losses:
+        path = system.losses / f"{week}-{run_id}.jsonl"
+        body = listing(price.rows)
+        system.files.write(path, body, private=True)
+        digest = system.store.attach(body)
+        by_step: dict[str, list[Loss]] = {}
+        for step, loss in price.losses:
+            by_step.setdefault(step, []).append(loss)
+        ledger.append(
+            *(
+                v.loss_accepted(
+                    week,
+                    run_id,
+                    step,
+                    file=str(path),
+                    digest=digest,
+                    count=len(losses),
+                    summary=summary(losses),
+                )
+                for step, losses in by_step.items()
+            )
+        )
+        system.observer.emit(
+            Warned(system.clock.now(), f"{len(price.losses)} writes are left behind; their list is {path}")
+        )
+    for text in price.unknown:
+        ledger.append(v.loss_accepted(week, run_id, "", file="", digest="", count=0, summary=[text]))
+        system.observer.emit(Warned(system.clock.now(), text))
+
+
+def _accept_late(system: System, ledger: Ledger, plan: WeekPlan, run_id: str, price: Price) -> None:
+    """Writes that came in between the first count and the switch are added to the list."""
+    state = ledger.state.week(plan.week)
+    again = count_reverted(system, ledger, plan, state)
+    if listing(again.rows) != listing(price.rows):
+        _accept(system, ledger, plan.week, run_id, again)

@@ -1,0 +1,259 @@
+"""``run`` and ``resume``: do it, or go on with it in the journaled direction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tracseq_migrate.errors import (
+    Different,
+    Exit,
+    InProgress,
+    Locked,
+    NotAllowed,
+    Residue,
+    TracseqMigrateError,
+    UsageError,
+)
+from tracseq_migrate.journal import vocabulary as v
+from tracseq_migrate.journal.replay import WeekState, WeekStatus
+from tracseq_migrate.operations.driving import Drive, holding_lease, new_run_id
+from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.order import difference, standing_on
+from tracseq_migrate.operations.preflight import check_confirmations, collect_signatures, preflight
+from tracseq_migrate.operations.rollback import refuse_later, steps_kept
+from tracseq_migrate.operations.system import System
+from tracseq_migrate.operations.telling import began, finished
+from tracseq_migrate.operations.verify import ask_again
+from tracseq_migrate.plan import WeekPlan, digest_of
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a run was asked for: ``confirm`` maps checklist items to evidence; ``until`` names the last step to do."""
+
+    confirm: Mapping[str, str] = field(default_factory=dict)
+    assume_yes: bool = False
+    until: str = ""
+    lock_timeout: float = 0.0
+
+
+def run(system: System, week: str, options: RunOptions) -> int:
+    """Run a week; the exit code, by the table of states and commands.
+
+    Raises:
+        TracseqMigrateError: with the exit code that the contract gives it.
+    """
+    plan = system.shelf.find(week)
+    check_confirmations(plan, options.confirm)
+    if options.until and options.until not in {entry.id for entry in plan.entries()}:
+        raise UsageError(
+            f"{plan.week} has no step {options.until}; its steps are: {', '.join(e.id for e in plan.entries())}"
+        )
+    digest = digest_of(plan, system.digest_view)
+    before = Ledger(system)
+    match before.state.week(plan.week).status:
+        case WeekStatus.PROVEN | WeekStatus.SOAKING | WeekStatus.COMPLETED:
+            return _already(system, before, plan, digest)
+        case WeekStatus.RUNNING | WeekStatus.IN_DOUBT | WeekStatus.ROLLING_BACK:
+            raise _in_progress(system, before.state.week(plan.week))
+        case WeekStatus.RESIDUE:
+            raise _residue(system, before.state.week(plan.week))
+    with holding_lease(system, timeout=options.lock_timeout):
+        ledger = Ledger(system)
+        state = ledger.state.week(plan.week)
+        if state.status is WeekStatus.WAITING:
+            _same_plan(system, plan, state, digest)
+            return _go_on(system, ledger, plan, state, options)
+        if state.status not in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK):
+            raise _in_progress(system, state)  # somebody else was faster
+        return _start(system, ledger, plan, digest, options)
+
+
+def resume(system: System, week: str | None, options: RunOptions) -> int:
+    """Go on after a crash, an interruption or a wait, in the journaled direction."""
+    ledger = Ledger(system)
+    name = week or _to_resume(ledger)
+    if name is None:
+        return _nothing_to_do(system, WeekState(""), "nothing is in progress, in doubt or waiting")
+    name = ledger.state.week(name).week if name in ledger.state.weeks else system.shelf.find(name).week
+    state = ledger.state.week(name)
+    if state.status in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK):
+        raise NotAllowed(
+            f"{name} is {state.status}: there is nothing to resume",
+            hint=f"`{system.type_this(f'run {name}')}` begins.",
+        )
+    if state.status in (WeekStatus.PROVEN, WeekStatus.SOAKING, WeekStatus.COMPLETED):
+        return _nothing_to_do(system, state, "it came to its end already")
+    if state.status is WeekStatus.RESIDUE:
+        raise _residue(system, state)
+    with holding_lease(system, timeout=options.lock_timeout):
+        ledger.refresh()
+        state = ledger.state.week(name)
+        plan = WeekPlan.from_document(state.plan)
+        if state.status is WeekStatus.ROLLING_BACK:
+            return _go_on_back(system, ledger, plan, state)
+        _same_plan(
+            system, system.shelf.find(name), state, digest_of(system.shelf.find(name), system.digest_view)
+        )
+        return _go_on(system, ledger, plan, state, options)
+
+
+def _to_resume(ledger: Ledger) -> str | None:
+    unfinished = (WeekStatus.RUNNING, WeekStatus.IN_DOUBT, WeekStatus.ROLLING_BACK, WeekStatus.WAITING)
+    found = [w for w in ledger.state.weeks.values() if w.status in unfinished]
+    return max(found, key=lambda w: w.run_id).week if found else None
+
+
+def _same_plan(system: System, plan: WeekPlan, state: WeekState, digest: str) -> None:
+    """Raise `NotAllowed`, with what changed, where the run in force was made of another plan or environment."""
+    if state.digest == digest:
+        return
+    changed = difference(state.plan, plan.document())
+    what = changed or "the plan is the same, but the environment (gateway, services, databases) is not"
+    raise NotAllowed(
+        f"{plan.week} was run with another plan than the present one, and is {state.status}:\n{what}",
+        state=f"{plan.week} is {state.status}, as it was; nothing was changed.",
+        hint=f"Put the plan back as it was, or `{system.type_this(f'rollback {plan.week}')}` "
+        "(it goes by the journaled plan) and run the new one.",
+    )
+
+
+def _already(system: System, ledger: Ledger, plan: WeekPlan, digest: str) -> int:
+    """The week stands: verify it again instead of doing it again."""
+    state = ledger.state.week(plan.week)
+    if state.status is WeekStatus.COMPLETED:
+        return _nothing_to_do(system, state, "it is completed")
+    _same_plan(system, plan, state, digest)
+    since = system.clock.monotonic()
+    lines = ask_again(system, ledger, state)
+    wrong = [line for line in lines if line.verdict != "pass"]
+    text = "; ".join(f"{line.step}: {line.detail}" for line in wrong)
+    finished(
+        system,
+        plan.week,
+        state.run_id,
+        state=state.status,
+        code=Exit.DIFFERENT if wrong else Exit.DONE,
+        summary=text or f"{plan.week} is {state.status} already; {len(lines)} steps were verified again",
+        next_command=f"verify {plan.week}" if wrong else "status",
+        since=since,
+    )
+    if wrong:
+        raise Different(
+            f"{plan.week} is {state.status}, but reality has drifted from it: {text}",
+            state="Nothing was changed.",
+            hint=f"`{system.type_this(f'rollback {plan.week}')}` goes back; `{system.type_this('status')}` shows the rest.",
+        )
+    return Exit.DONE
+
+
+def _start(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options: RunOptions) -> int:
+    run_id = new_run_id(system)
+    began(system, "run", plan, run_id)
+    collect_signatures(
+        system, ledger, plan, digest=digest, confirm=options.confirm, assume_yes=options.assume_yes
+    )
+    checks = preflight(system, ledger, plan, digest=digest)
+    person = system.identity.whoami()
+    ledger.append(
+        v.run_started(
+            plan.week,
+            run_id,
+            title=plan.title,
+            plan=plan.document(),
+            digest=digest,
+            person=person,
+            command=system.command,
+            environment=system.environment,
+            version=system.version,
+        ),
+        v.checked(
+            plan.week,
+            run_id,
+            results=[
+                {"id": c.id, "title": c.title, "verdict": c.verdict, "detail": c.detail} for c in checks
+            ],
+        ),
+    )
+    drive = Drive(system, ledger, plan, run_id=run_id, digest=digest, assume_yes=options.assume_yes)
+    return drive.forward(until=options.until)
+
+
+def _go_on(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, options: RunOptions) -> int:
+    later = standing_on(ledger.state, plan.week)
+    if later:
+        refuse_later(system, plan.week, later)
+    began(system, "resume", plan, state.run_id)
+    collect_signatures(
+        system, ledger, plan, digest=state.digest, confirm=options.confirm, assume_yes=options.assume_yes
+    )
+    person = system.identity.whoami()
+    ledger.append(
+        v.run_resumed(plan.week, state.run_id, person=person, command=system.command, direction="forward")
+    )
+    drive = Drive(
+        system, ledger, plan, run_id=state.run_id, digest=state.digest, assume_yes=options.assume_yes
+    )
+    return drive.forward(until=options.until)
+
+
+def _go_on_back(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState) -> int:
+    """A rollback that was broken off goes on, automatic or by command."""
+    run_id = state.rollback_id or state.run_id
+    began(system, "rollback", plan, run_id)
+    ledger.append(
+        v.run_resumed(
+            plan.week,
+            run_id,
+            person=system.identity.whoami(),
+            command=system.command,
+            direction="backward",
+        )
+    )
+    accepted = any(e.type == v.LOSS_ACCEPTED and e.run_id == run_id for e in ledger.events)
+    drive = Drive(system, ledger, plan, run_id=run_id, digest=state.digest, accept_loss=accepted)
+    return drive.back(keep=steps_kept(plan, state.rollback_to))
+
+
+def _in_progress(system: System, state: WeekState) -> TracseqMigrateError:
+    """Another run is at it, or one was broken off."""
+    info = system.lease.show()
+    if info is not None:
+        who = f"{info.holder.person} on {info.holder.host} (pid {info.holder.pid}) since {info.since:%H:%M:%S} UTC"
+        return Locked(
+            f"{state.week} is {state.status}: {who} holds the lock with `{info.holder.command}`",
+            hint=f"Wait for it; `{system.type_this('status')}` shows how far it is.",
+        )
+    doubtful = ", ".join(step.id for step in state.in_doubt()) or "none: it stopped between two steps"
+    name = state.status if state.status is WeekStatus.ROLLING_BACK else WeekStatus.IN_DOUBT
+    return InProgress(
+        f"{state.week} is {name}: a run was broken off; steps in doubt: {doubtful}",
+        state=f"{state.week} is as the run left it.",
+        hint=f"`{system.type_this(f'resume {state.week}')}` finds out and goes on; "
+        f"`{system.type_this(f'rollback {state.week}')}` goes back.",
+    )
+
+
+def _residue(system: System, state: WeekState) -> Residue:
+    left = "; ".join(state.left)
+    return Residue(
+        f"{state.week} has a residue of a rollback that failed: {left}",
+        state=f"Left: {left}",
+        hint=f"Mend it, then `{system.type_this(f'rollback {state.week}')}` tries again; "
+        f"`{system.type_this(f'rollback {state.week} --print-manual')}` says what to do by hand.",
+    )
+
+
+def _nothing_to_do(system: System, state: WeekState, summary: str) -> int:
+    finished(
+        system,
+        state.week,
+        state.run_id,
+        state=state.status if state.week else "",
+        code=Exit.DONE,
+        summary=summary,
+        next_command="status",
+        since=system.clock.monotonic(),
+    )
+    return Exit.DONE

@@ -1,0 +1,256 @@
+"""``status``: the whole migration at a glance. Needs no lease, and never disturbs a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tracseq_migrate.errors import Exit, InvalidSetup
+from tracseq_migrate.journal.replay import State, WeekState, WeekStatus
+from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.order import STANDING, missing_needs
+from tracseq_migrate.operations.system import System
+from tracseq_migrate.operations.views import (
+    FlagLine,
+    LockLine,
+    ObligationLine,
+    ServiceLine,
+    StatusView,
+    WeekLine,
+)
+from tracseq_migrate.plan import WeekPlan
+from tracseq_migrate.ports import FlagFile, GatewayFlags, LeaseInfo, Route, ServiceState, Unreachable
+from tracseq_migrate.routing import values
+
+_PATIENCE = 3.0
+_ASKERS = 32
+
+
+def status(system: System, week: str | None = None) -> StatusView:
+    """Journal, services, flags, obligations and lock as they are now; what cannot be asked is said to be unknown."""
+    ledger = Ledger(system)
+    plans = list(system.shelf.all())
+    if week is not None:
+        plans = [system.shelf.find(week)]
+    lock = system.lease.show()
+    weeks = [_week_line(plan, shown(ledger.state.week(plan.week), lock), ledger.state) for plan in plans]
+    if week is None:
+        known = {plan.week for plan in plans}
+        for state in ledger.state.weeks.values():
+            if state.week not in known and state.status is not WeekStatus.NEVER_RUN:
+                weeks.append(_orphan_line(state, shown(state, lock)))
+    with ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="ask") as pool:
+        services = list(pool.map(lambda name: _service_line(system, name), system.services.names))
+        readings = list(pool.map(lambda name: _reading(system, name), system.gateway.instances))
+    flags = _flag_lines(system, dict(zip(system.gateway.instances, readings, strict=True)), ledger.state)
+    obligations = [
+        ObligationLine(o.week, o.step, o.what, o.ends, o.since) for o in ledger.state.obligations.values()
+    ]
+    drift = any(line.drift for line in flags)
+    command, reason = _next(system, ledger.state, list(system.shelf.all()), lock, drift=drift)
+    standing = [plan for plan in system.shelf.all() if ledger.state.week(plan.week).status in STANDING]
+    return StatusView(
+        system.header,
+        weeks,
+        services,
+        flags,
+        obligations,
+        _lock_line(lock),
+        max((plan.progress for plan in standing), default=0),
+        command,
+        reason,
+        ledger.state.events,
+        _warnings(readings),
+    )
+
+
+def exit_code(view: StatusView) -> Exit:
+    """What ``status --exit-code`` says: the most urgent thing first."""
+    states = {line.state for line in view.weeks}
+    for state, code in (
+        (WeekStatus.RESIDUE, Exit.RESIDUE),
+        (WeekStatus.IN_DOUBT, Exit.IN_PROGRESS),
+        (WeekStatus.ROLLING_BACK, Exit.IN_PROGRESS),
+        (WeekStatus.RUNNING, Exit.IN_PROGRESS),
+    ):
+        if state in states:
+            return code
+    if any(line.drift for line in view.flags):
+        return Exit.DIFFERENT
+    return Exit.WAITING if WeekStatus.WAITING in states else Exit.DONE
+
+
+def shown(state: WeekState, lock: LeaseInfo | None) -> WeekStatus:
+    """The state of a week as people see it: a run that nobody holds the lease for is in doubt."""
+    if state.status is WeekStatus.RUNNING and lock is None:
+        return WeekStatus.IN_DOUBT
+    return state.status
+
+
+def _week_line(plan: WeekPlan, status: WeekStatus, whole: State) -> WeekLine:
+    state = whole.week(plan.week)
+    steps = [
+        (entry.id, entry.title, str(state.steps[entry.id].status) if entry.id in state.steps else "")
+        for entry in plan.entries()
+    ]
+    return WeekLine(
+        plan.week,
+        plan.title,
+        plan.risk,
+        str(status),
+        state.since,
+        plan.progress,
+        [need.week for need in plan.needs],
+        steps if state.status.applied else (),
+        state.run_id if state.status.applied else "",
+        _detail(state, status),
+    )
+
+
+def _orphan_line(state: WeekState, status: WeekStatus) -> WeekLine:
+    detail = "its plan file is gone; rollback still knows the plan from the journal"
+    return WeekLine(state.week, state.title, "", str(status), state.since, 0, (), (), state.run_id, detail)
+
+
+def _detail(state: WeekState, status: WeekStatus) -> str:
+    if status is WeekStatus.WAITING:
+        return f"for {state.waiting_on}"
+    if status is WeekStatus.RESIDUE:
+        return "; ".join(state.left)
+    if status is WeekStatus.IN_DOUBT:
+        steps = ", ".join(step.id for step in state.in_doubt())
+        how = f"interrupted by signal {state.interrupted}" if state.interrupted else "a run was broken off"
+        return f"{how}; steps in doubt: {steps}" if steps else f"{how} between two steps"
+    return ""
+
+
+def _service_line(system: System, name: str) -> ServiceLine:
+    try:
+        state: str = str(system.services.state(name, timeout=_PATIENCE))
+    except Unreachable as error:
+        state = "unknown"
+        return ServiceLine(name, state, "unknown", str(system.redact(error.why)))
+    if state in (ServiceState.STOPPED, ServiceState.FAILED):
+        return ServiceLine(name, state, "", "")
+    try:
+        answer = system.http.request(name, system.health[name], timeout=_PATIENCE)
+    except Unreachable as error:
+        return ServiceLine(name, state, "unknown", str(system.redact(error.why)))
+    healthy = answer.status == 200
+    return ServiceLine(
+        name, state, "pass" if healthy else "fail", "" if healthy else f"answers {answer.status}"
+    )
+
+
+def _reading(system: System, instance: str) -> GatewayFlags | Unreachable:
+    try:
+        return system.gateway.flags(instance, timeout=_PATIENCE)
+    except Unreachable as error:
+        return error
+
+
+def _warnings(readings: Sequence[GatewayFlags | Unreachable]) -> list[str]:
+    return [str(reading) for reading in readings if isinstance(reading, Unreachable)]
+
+
+def _flag_lines(
+    system: System, readings: dict[str, GatewayFlags | Unreachable], state: State
+) -> list[FlagLine]:
+    try:
+        store: FlagFile | None = system.flags.read()
+        problem = ""
+    except InvalidSetup as error:
+        store, problem = None, error.message
+    journaled = _journaled_flags(state)
+    return [
+        _flag_line(route, store, problem, readings, journaled.get(flag), system.monolith)
+        for flag, route in system.routes.items()
+    ]
+
+
+def _flag_line(
+    route: Route,
+    store: FlagFile | None,
+    problem: str,
+    readings: dict[str, GatewayFlags | Unreachable],
+    journaled: tuple[str, bool] | None,
+    monolith: str,
+) -> FlagLine:
+    instances: dict[str, bool | None] = {}
+    silent = unknown = 0
+    for name, reading in readings.items():
+        if isinstance(reading, Unreachable):
+            instances[name] = None
+            silent += 1
+            continue
+        entry = reading.readings.get(route.flag)
+        instances[name] = entry.effective if entry else None
+        unknown += entry is None or (entry.feature is None and entry.enabled is None)
+    seen = set(instances.values())
+    effective = seen.pop() if len(seen) == 1 else None
+    declared = store.values.get(route.flag) if store else None
+    drift = problem
+    if not drift and unknown:
+        # A flag that this gateway has never heard of is no drift as long as nobody declares it on.
+        drift = "the gateway does not know it" if values.read(declared) else ""
+    elif not drift and silent < len(instances):
+        if effective is None and not silent:
+            drift = "the instances disagree"
+        elif effective is not None and values.read(declared) is not effective:
+            drift = f"declared {declared or 'nowhere'}, effective {'on' if effective else 'off'}"
+    if not drift and journaled and effective is not None and effective is not journaled[1]:
+        drift = f"{journaled[0]} set it {'on' if journaled[1] else 'off'}"
+    owner = route.service if effective else monolith if effective is False else "unknown"
+    return FlagLine(route.flag, route.prefix, declared, effective, instances, owner, drift)
+
+
+def _journaled_flags(state: State) -> dict[str, tuple[str, bool]]:
+    """What the weeks in force have set, by flag: (week, value), the newest last."""
+    found: dict[str, tuple[str, bool]] = {}
+    for week in sorted(state.weeks.values(), key=lambda w: w.run_id):
+        if week.status not in STANDING or not week.plan:
+            continue
+        for entry in WeekPlan.from_document(week.plan).entries():
+            wanted = getattr(entry.step, "set_", None)
+            if isinstance(wanted, dict):
+                found.update({flag: (week.week, value) for flag, value in wanted.items()})
+    return found
+
+
+def _lock_line(lock: LeaseInfo | None) -> LockLine | None:
+    if lock is None:
+        return None
+    holder = lock.holder
+    return LockLine(holder.person, holder.host, holder.pid, holder.command, lock.since, lock.expires)
+
+
+def _next(
+    system: System, state: State, plans: Sequence[WeekPlan], lock: LeaseInfo | None, *, drift: bool
+) -> tuple[str, str]:
+    """The one command to type next, and why."""
+    weeks = sorted(state.weeks.values(), key=lambda w: w.run_id, reverse=True)
+    for week in weeks:
+        match shown(week, lock):
+            case WeekStatus.RESIDUE:
+                return system.type_this(
+                    f"rollback {week.week}"
+                ), f"{week.week} has a residue; this tries again"
+            case WeekStatus.IN_DOUBT | WeekStatus.ROLLING_BACK if lock is None:
+                return system.type_this(
+                    f"resume {week.week}"
+                ), f"{week.week} was broken off; this finds out and goes on"
+            case WeekStatus.RUNNING | WeekStatus.ROLLING_BACK:
+                return system.type_this("status"), f"{week.week} is at work; look again"
+            case WeekStatus.WAITING:
+                return week.next_command, f"{week.week} waits for {week.waiting_on}"
+    if drift:
+        return system.type_this("verify"), "flags have drifted; this names what and where"
+    for plan in plans:
+        if state.week(plan.week).status in STANDING:
+            continue
+        missing = missing_needs(state, plan)
+        if not missing:
+            return system.type_this(
+                f"plan {plan.week}"
+            ), f"{plan.week} is next; this shows what it would change"
+    return "", "every week that has a plan stands"

@@ -1,0 +1,122 @@
+"""Everything that an operation works with: the ports, the facts of the environment, and how the tool was called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from tracseq_migrate.operations.observer import Observer
+from tracseq_migrate.operations.views import Header
+from tracseq_migrate.plan import WeekPlan
+from tracseq_migrate.ports import (
+    Asker,
+    Clock,
+    Commands,
+    Databases,
+    Event,
+    Files,
+    FlagStore,
+    Gateway,
+    Git,
+    Http,
+    Identity,
+    Interrupt,
+    JournalStore,
+    Lease,
+    Prober,
+    Rollout,
+    Route,
+    Services,
+)
+
+PROGRAM = "tracseq-migrate"
+
+
+class Shelf(Protocol):
+    """Where week plans come from, checked against the environment."""
+
+    def find(self, week: str) -> WeekPlan:
+        """The plan of a week's name or a path. Raises `InvalidInput`, `NotAllowed` where there is none."""
+        ...
+
+    def all(self) -> Sequence[WeekPlan]:
+        """Every plan that can be found, in the order of the weeks. Raises `InvalidInput`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """The migration log: its file, the operator's template (None: the packaged one), and whether git keeps it."""
+
+    path: Path
+    template: Path | None
+    commit: bool
+    author: str
+
+
+@dataclass(slots=True)
+class Gate:
+    """The fence before each effect: holds the epoch under which effects are allowed, once there is one."""
+
+    lease: Lease
+    epoch: int | None = None
+
+    def check(self) -> None:
+        """Raise `Locked` where the lease is no longer ours. Without an epoch nothing may be changed at all."""
+        if self.epoch is None:
+            raise AssertionError("an effect was tried without the lease")
+        self.lease.check(self.epoch)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One environment, opened. The changing ports are guarded by ``gate``."""
+
+    header: Header
+    environment: str
+    sandbox: bool
+    store: JournalStore
+    lease: Lease
+    gate: Gate
+    clock: Clock
+    interrupt: Interrupt
+    identity: Identity
+    asker: Asker
+    files: Files
+    git: Git
+    http: Http
+    gateway: Gateway
+    flags: FlagStore
+    rollout: Callable[[Sequence[Event]], Rollout]
+    """Made from the journal, because what a reload costs is forecast from what the last one was measured to cost."""
+    services: Services
+    databases: Databases
+    prober: Prober
+    commands: Commands
+    observer: Observer
+    shelf: Shelf
+    routes: Mapping[str, Route]
+    health: Mapping[str, str]
+    stores: Mapping[str, str]
+    monolith: str
+    log: LogSettings
+    losses: Path
+    """The folder for lists of writes that a rollback leaves behind."""
+    digest_view: Mapping[str, Any]
+    redact: Callable[[Any], Any]
+    """Takes secrets out of any JSON value."""
+    command: str
+    """As it was typed, without secrets."""
+    options: str = ""
+    """The global options that were given, so that a printed command can be typed as it stands."""
+    version: str = ""
+    host: str = ""
+    pid: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def type_this(self, rest: str) -> str:
+        """A command that can be typed as it stands, with the global options of this call."""
+        rest = rest.removeprefix(f"{PROGRAM} ")
+        return f"{PROGRAM} {self.options} {rest}" if self.options else f"{PROGRAM} {rest}"

@@ -1,0 +1,138 @@
+"""The gateway as it answers, the proxy in front of it, and how its processes are made to take up new flags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from tracseq_migrate.ports.mark import changes
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What one flag decides: requests whose path begins with ``prefix`` go to ``service`` where it is on.
+
+    ``flag`` is the variable's name in the store, ``key`` its name in the gateway's answers.
+    """
+
+    flag: str
+    key: str
+    prefix: str
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One flag as one instance has it: what each of the two maps of /routing-status says (None: not in that map)."""
+
+    feature: bool | None
+    enabled: bool | None
+    url: str | None = None
+
+    @property
+    def effective(self) -> bool | None:
+        """On or off where both maps agree; None where they do not, or where the gateway does not know the flag."""
+        return self.feature if self.feature == self.enabled else None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFlags:
+    """The effective flags of one instance, by variable name; ``identity`` names the program that answered /health."""
+
+    instance: str
+    readings: Mapping[str, Reading]
+    identity: str
+    version: str
+    health: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Gateway(Protocol):
+    """The gateway's own account of itself."""
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it: the proxy's address, or the only instance's."""
+        ...
+
+    @property
+    def instances(self) -> Sequence[str]:
+        """The names of its instances, in the environment's order."""
+        ...
+
+    def flags(self, instance: str | None = None, *, timeout: float) -> GatewayFlags:
+        """Ask one instance, on a fresh connection; None asks whichever the proxy gives.
+
+        Raises:
+            Unreachable: no answer, or an answer that is not this gateway's (HTML, another program, 404 on
+                /routing-status); says which.
+        """
+        ...
+
+
+class Proxy(Protocol):
+    """What stands in front of the gateway's instances."""
+
+    @property
+    def kind(self) -> str: ...
+
+    def in_rotation(self) -> frozenset[str]:
+        """The instances that get new requests now. Raises `Unreachable`."""
+        ...
+
+    @changes
+    def switch(self, to: Sequence[str]) -> None:
+        """Give new requests to exactly these instances; requests under way finish where they are.
+
+        Raises:
+            Unreachable: the proxy could not be asked; nothing may be assumed about the rotation.
+        """
+        ...
+
+    def in_flight(self, instance: str) -> int | None:
+        """Requests under way on an instance; None where this proxy cannot tell."""
+        ...
+
+
+class Rollout(Protocol):
+    """Makes the gateway's processes take up the flags that the store declares, in three moves.
+
+    ``prepare`` is empty where nothing can be prepared; then ``commit`` is the whole reload.
+    """
+
+    @property
+    def strategy(self) -> str: ...
+
+    def forecast(self) -> str:
+        """What clients will notice, in one sentence, from what the environment allows and what was measured before."""
+        ...
+
+    @changes
+    def prepare(self, expect: Mapping[str, bool], *, timeout: float) -> Sequence[str]:
+        """Bring instances with the new flags up, out of rotation, and check them on their own address.
+
+        Returns the names of the instances that are prepared; empty where this strategy can prepare none.
+
+        Raises:
+            StepFailed: an instance did not come up, or came up with other flags. The rotation is as it was.
+        """
+        ...
+
+    @changes
+    def commit(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+        """Give the requests to the prepared instances (or reload, where nothing was prepared). Raises `StepFailed`."""
+        ...
+
+    @changes
+    def finish(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+        """Drain the old instances, bring them up with the new flags, and put all back into rotation. Raises `StepFailed`."""
+        ...
+
+    @changes
+    def abort(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+        """From any state back to all instances up, in rotation, with what the store declares now (``expect``).
+
+        Raises:
+            StepFailed: it could not; the message says what is left.
+        """
+        ...

@@ -1,0 +1,196 @@
+"""The flag transaction: declare, let the gateway take it up, and see it; there and back by the same code.
+
+The order is: look; write the store by compare-and-swap; a reload is owed from here on; prepare instances out of rotation and
+prove the routes on their own address; commit; read the effective flags back from everywhere; finish; read back again. A prober
+measures meanwhile what clients notice. Nothing here undoes: whoever calls decides, and undoing is the same transaction with the
+old entries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tracseq_migrate import duration
+from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.ports import ProbeReport, ProbeTarget
+from tracseq_migrate.routing.readback import CONNECTIONS, await_flags
+from tracseq_migrate.step import Evidence, StepContext
+
+OWED = "reload"
+PROBES_A_SECOND = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """What the transaction is to bring about.
+
+    ``entries`` goes to the store (see `FlagStore.write`); ``expect`` is what must be effective afterwards.
+    """
+
+    entries: Mapping[str, str | None]
+    expect: Mapping[str, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """What was measured. Seconds; ``switched`` is how long the commit itself took."""
+
+    strategy: str
+    written: bool
+    prepared: Sequence[str]
+    switched: float
+    elapsed: float
+    readings: int
+    clients: ProbeReport
+    proofs: Sequence[Evidence] = field(default_factory=tuple)
+
+    def evidence(self) -> list[Evidence]:
+        """In sentences, with the numbers behind them."""
+        clients = self.clients
+        failed = f"{clients.failed} failed" if clients.failed else "none failed"
+        gap = f", longest without an answer {duration.show(clients.unavailable)}" if clients.failed else ""
+        return [
+            *self.proofs,
+            Evidence(
+                f"flipped by {self.strategy} in {duration.show(self.elapsed)}, the switch itself {duration.show(self.switched)}; "
+                f"{clients.requests} probes meanwhile, {failed}{gap}, slowest {duration.show(clients.slowest)}",
+                {
+                    "what": "flip",
+                    "strategy": self.strategy,
+                    "prepared": list(self.prepared),
+                    "switch_seconds": round(self.switched, 6),
+                    "seconds": round(self.elapsed, 4),
+                    "readings": self.readings,
+                    "probes": clients.requests,
+                    "failed": clients.failed,
+                    "failed_by_kind": dict(clients.by_kind),
+                    "unavailable_seconds": round(clients.unavailable, 4),
+                    "median_seconds": round(clients.median, 6),
+                    "p99_seconds": round(clients.p99, 6),
+                    "slowest_seconds": round(clients.slowest, 6),
+                },
+            ),
+        ]
+
+
+def carry_out(
+    ctx: StepContext,
+    flip: Flip,
+    *,
+    prove: Callable[[str], Sequence[Evidence]],
+    before_commit: Callable[[], None] = lambda: None,
+) -> Flipped:
+    """Carry the transaction out, from whatever state a crash may have left.
+
+    Args:
+        ctx: of the step.
+        flip: what to bring about.
+        prove: given the name of a prepared instance, sees who answers through it; raises `StepFailed`. Called before any
+            client is sent there.
+        before_commit: called at the last moment before clients are moved; what it raises stops the flip.
+
+    Raises:
+        StepFailed: something did not come about. The store may be written and the rotation changed.
+    """
+    began = ctx.clock.monotonic()
+    probing = ctx.prober.start(_probe_targets(ctx, flip.expect), rate=PROBES_A_SECOND)
+    try:
+        written = _declare(ctx, flip)
+        ctx.say(
+            "bringing instances up with the flags, out of rotation"
+            if ctx.rollout.strategy == "proxy"
+            else "preparing"
+        )
+        prepared = list(ctx.rollout.prepare(flip.expect, timeout=ctx.remaining()))
+        proofs = [evidence for name in prepared[:1] for evidence in prove(name)]
+        before_commit()
+        ctx.say(f"switching by {ctx.rollout.strategy}")
+        at = ctx.clock.monotonic()
+        ctx.rollout.commit(flip.expect, timeout=ctx.remaining())
+        switched = ctx.clock.monotonic() - at
+        ctx.say("letting old requests end, and bringing every instance up with the flags")
+        ctx.rollout.finish(flip.expect, timeout=ctx.remaining())
+        readings = see(ctx, flip.expect)
+        ctx.journal.settle(OWED)
+    finally:
+        clients = probing.stop()
+    return Flipped(
+        strategy=ctx.rollout.strategy,
+        written=written,
+        prepared=prepared,
+        switched=switched,
+        elapsed=ctx.clock.monotonic() - began,
+        readings=readings,
+        clients=clients,
+        proofs=proofs,
+    )
+
+
+def put_back(ctx: StepContext, flip: Flip, *, before_commit: Callable[[], None] = lambda: None) -> Flipped:
+    """The same transaction on the way back: where it cannot go the gentle way, it goes any way that ends right.
+
+    Raises:
+        StepFailed: the old flags are not in force everywhere; the message says what is left.
+    """
+    try:
+        return carry_out(ctx, flip, prove=lambda _: (), before_commit=before_commit)
+    except StepFailed as gentle:
+        ctx.say(f"trying once more, less gently: {gentle.message}")
+        began = ctx.clock.monotonic()
+        before_commit()
+        _declare(ctx, flip)
+        ctx.rollout.abort(flip.expect, timeout=ctx.remaining())
+        readings = see(ctx, flip.expect)
+        ctx.journal.settle(OWED)
+        elapsed = ctx.clock.monotonic() - began
+        return Flipped(
+            strategy=ctx.rollout.strategy,
+            written=True,
+            prepared=(),
+            switched=elapsed,
+            elapsed=elapsed,
+            readings=readings,
+            clients=ProbeReport(0, 0),
+        )
+
+
+def see(ctx: StepContext, expect: Mapping[str, bool]) -> int:
+    """Read the flags back from every instance and the public address until all agree; how many readings agreed.
+
+    Raises:
+        StepFailed: they do not agree before the step's time is over.
+    """
+    return await_flags(
+        ctx.gateway,
+        ctx.clock,
+        expect,
+        instances=[*ctx.gateway.instances, None],
+        deadline=ctx.clock.monotonic() + ctx.remaining(10.0),
+        connections=CONNECTIONS,
+    )
+
+
+def _declare(ctx: StepContext, flip: Flip) -> bool:
+    """Write the store where it does not say so yet. The owed reload is journaled first: it survives a crash."""
+    now = ctx.flags.read()
+    change = ctx.flags.preview(flip.entries)
+    if change.before == change.after:
+        return False
+    ctx.journal.owe(
+        OWED,
+        f"the gateway must take up {', '.join(f'{k}={_spell(v)}' for k, v in flip.expect.items())}",
+        "the effective flags of every instance agree",
+    )
+    ctx.flags.write(flip.entries, expected=now.digest)
+    ctx.journal.checkpoint("declared", {"location": ctx.flags.location}, "either")
+    return True
+
+
+def _spell(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _probe_targets(ctx: StepContext, expect: Mapping[str, bool]) -> list[ProbeTarget]:
+    prefixes = [ctx.routes[flag].prefix for flag in expect if flag in ctx.routes]
+    return [ProbeTarget("gateway", "/health"), *(ProbeTarget("gateway", prefix) for prefix in prefixes)]

@@ -1,0 +1,1 @@
+"""A whole small TracSeq on this machine, of real processes and real PostgreSQL."""

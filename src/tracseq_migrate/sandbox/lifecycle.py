@@ -1,0 +1,458 @@
+"""Up, down and status: a sandbox comes whole or not at all, and goes without leaving anything."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import http.client
+import os
+import shutil
+import signal
+import threading
+import time
+import xmlrpc.client
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tracseq_migrate.errors import (
+    CouldNotReach,
+    Interrupted,
+    InvalidSetup,
+    Locked,
+    TracseqMigrateError,
+    UsageError,
+)
+from tracseq_migrate.sandbox import databases, faults, leftovers, postgres, programs, proxies
+from tracseq_migrate.sandbox.environment_file import environment_file, flag_file
+from tracseq_migrate.sandbox.layout import (
+    FORMAT,
+    HOST,
+    SERVICES,
+    Layout,
+    State,
+    choose_socket_folder,
+    reserved_ports,
+    taken,
+)
+from tracseq_migrate.sandbox.supervision import Supervisor
+
+GATEWAY_FAULTS = ("strict-env", "env-shadow", "stuck-flag", "slow-start", "unknown-flag", "one-map")
+_PATIENCE = 60.0
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What `up` was asked for. They count for a new sandbox only; an old one goes on as it was made."""
+
+    folder: Path
+    port_base: int | None = None
+    seed: int = 1
+    users: int = 200
+    gateway: str = "proxy"
+    proxy: str = "auto"
+    gateway_faults: tuple[str, ...] = ()
+
+
+def layout_of(folder: Path) -> Layout:
+    """The layout of a sandbox's folder, whether or not it exists.
+
+    Raises:
+        UsageError: the supervisor could not read such a path from its configuration.
+    """
+    root = folder.expanduser().resolve()
+    if any(mark in str(root) for mark in (" ;", " #", "\n", "\r", '"', "\\")):
+        raise UsageError(f"a sandbox cannot live in {str(root)!r}", hint="Choose a plainer --dir.")
+    return Layout(root)
+
+
+def up(wishes: Wishes, *, say: Say) -> tuple[dict[str, Any], bool]:
+    """Bring the sandbox up, and return its document and whether anything had to be started.
+
+    Raises:
+        TracseqMigrateError: it did not come up; what was started is stopped again, and what was made is removed.
+        Interrupted: the same, for SIGINT, SIGTERM and SIGHUP.
+    """
+    layout = layout_of(wishes.folder)
+    made_root = not layout.root.exists()
+    layout.root.mkdir(parents=True, exist_ok=True)
+    with _alone(layout):
+        state = State.load(layout)
+        if state is not None and state.phase == "ready" and Supervisor(state).alive():
+            return document(state), False
+        with _interruptible() as interruption:
+            if state is not None and state.phase == "ready":
+                _again(state, say)
+            else:
+                if state is not None:
+                    say("an earlier `up` did not come to its end: taking down what it left")
+                    _take_down(state)
+                    made_root = state.made_root
+                    layout.root.mkdir(parents=True, exist_ok=True)
+                state = _fresh(layout, wishes, interruption, made_root=made_root, say=say)
+        return document(state), True
+
+
+def down(folder: Path, *, keep: bool, say: Say) -> bool:
+    """Stop everything, and remove what `up` made unless ``keep``. Returns whether there was a sandbox.
+
+    Raises:
+        InvalidSetup: the folder's ``sandbox.json`` is not one of ours; nothing was touched.
+        Residue: a process cannot be ended.
+    """
+    layout = layout_of(folder)
+    if not layout.root.is_dir():
+        return False
+    with _alone(layout):
+        state = State.load(layout)
+        if state is None:
+            return False
+        say("stopping")
+        if keep:
+            _stop(state)
+        else:
+            _take_down(state)
+        return True
+
+
+def status(folder: Path) -> dict[str, Any]:
+    """The document of the sandbox in this folder.
+
+    Raises:
+        TracseqMigrateError: there is none.
+    """
+    return document(find(folder))
+
+
+def fault(
+    folder: Path,
+    name: str,
+    *,
+    on: bool,
+    service: str | None = None,
+    database: str | None = None,
+    seconds: float = faults.SLOW,
+) -> list[str]:
+    """Switch a fault on or off in a running sandbox; returns those that are on. Raises as `faults.switch`."""
+    state = find(folder)
+    with _alone(state.layout):
+        return faults.switch(state, name, on=on, service=service, database=database, seconds=seconds)
+
+
+def find(folder: Path) -> State:
+    """The state of the sandbox in this folder. Raises `TracseqMigrateError` where there is none."""
+    layout = layout_of(folder)
+    state = State.load(layout)
+    if state is None:
+        raise TracseqMigrateError(
+            f"there is no sandbox in {layout.root}",
+            hint=f"Type `tracseq-migrate sandbox up --dir {folder}`.",
+        )
+    return state
+
+
+def document(state: State) -> dict[str, Any]:
+    """What `sandbox up --json` and `sandbox status --json` print."""
+    layout = state.layout
+    supervisor = Supervisor(state)
+    states = dict.fromkeys(state.programs, "stopped")
+    pids: dict[str, int] = {}
+    running = supervisor.alive()
+    if running:
+        with contextlib.suppress(CouldNotReach, xmlrpc.client.Fault):
+            pids["supervisord"] = supervisor.pid()
+            for name, info in supervisor.processes().items():
+                states[name] = info.state
+                if info.pid:
+                    pids[name] = info.pid
+    proxy: dict[str, Any] = {"kind": state.proxy}
+    if state.proxy == "haproxy":
+        proxy["socket"] = str(state.proxy_socket)
+    elif state.proxy == "caddy":
+        proxy["admin"] = state.url("proxy-admin")
+    return {
+        "type": "sandbox",
+        "format": FORMAT,
+        "dir": state.root,
+        "running": running,
+        "phase": state.phase,
+        "gateway": {
+            "url": state.url("gateway"),
+            "instances": [{"name": name, "url": state.url(name)} for name in state.instances],
+            "faults": state.gateway_faults,
+        },
+        "config": str(layout.config),
+        "flag_file": str(state.flag_file),
+        "monolith": {"url": state.url("monolith")},
+        "services": {name: state.url(name) for name in SERVICES},
+        "databases": {name: _dsn(state, name) for name in databases.DATABASES},
+        "supervisor": str(state.supervisor_socket),
+        "proxy": proxy,
+        "seed": state.seed,
+        "users": state.users,
+        "faults": sorted(state.faults),
+        "pids": pids,
+        "states": states,
+    }
+
+
+def _dsn(state: State, name: str) -> str:
+    try:
+        return state.layout.dsn_file(name).read_text("utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _fresh(
+    layout: Layout, wishes: Wishes, interruption: _Interruption, *, made_root: bool, say: Say
+) -> State:
+    installation = postgres.find_installation(os.environ)
+    proxy = None if wishes.gateway == "single" else proxies.find(wishes.proxy, os.environ)
+    _refuse_foreign(layout)
+    _set_aside(layout, say)
+    with reserved_ports(wishes.port_base) as ports:
+        state = State(
+            root=str(layout.root),
+            seed=wishes.seed,
+            users=wishes.users,
+            ports=ports,
+            gateway="proxy" if proxy else "single",
+            proxy=proxy[0] if proxy else "none",
+            gateway_faults=list(wishes.gateway_faults),
+            socket_folder=choose_socket_folder(layout),
+            made_root=made_root,
+            postgres_bin=str(installation.folder),
+            postgres_prefix=list(installation.prefix),
+        )
+        try:
+            state.save()
+            _create(state, proxy[1] if proxy else None, say)
+            state.phase = "ready"
+            state.save()
+        except BaseException:
+            interruption.ignore()
+            say("taking down what was started")
+            _take_down(state)
+            raise
+    return state
+
+
+def _refuse_foreign(layout: Layout) -> None:
+    ours = (layout.config, layout.gateway, layout.secrets, layout.run, layout.logs, layout.postgres)
+    for path in ours:
+        if path.exists():
+            raise InvalidSetup(
+                f"{path} is there already, and no sandbox made it",
+                hint="Choose another folder with --dir; a sandbox overwrites nothing.",
+            )
+
+
+def _set_aside(layout: Layout, say: Say) -> None:
+    """Move the journal and the log of an earlier sandbox away: what they tell of is gone."""
+    old = [path for path in (layout.journal, layout.log) if path.exists()]
+    if not old:
+        return
+    folder = layout.root / "earlier" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    while folder.exists():
+        folder = folder.with_name(folder.name + "+")
+    folder.mkdir(parents=True)
+    for path in old:
+        path.rename(folder / path.name)
+    say(f"the journal and log of an earlier sandbox are now in {folder}")
+
+
+def _create(state: State, proxy_binary: Path | None, say: Say) -> None:
+    layout = state.layout
+    for path in (layout.gateway, layout.run, layout.faults, layout.programs, layout.logs):
+        path.mkdir()
+    layout.secrets.mkdir(mode=0o700)
+    environ = programs.environment(state, os.environ)
+    cluster = programs.cluster(state)
+    say(f"PostgreSQL from {cluster.installation.folder}")
+    passwords = {name: postgres.new_password() for name in databases.DATABASES}
+    superuser = postgres.new_password()
+    cluster.create(superuser, environ=environ)
+    dsns = {
+        name: cluster.dsn(_sql_name(name), user=_sql_name(name), password=password)
+        for name, password in passwords.items()
+    }
+    superuser_dsn = cluster.dsn("postgres", user=postgres.SUPERUSER, password=superuser)
+    for name, dsn in {**dsns, "superuser": superuser_dsn}.items():
+        _write_private(layout.dsn_file(name), dsn + "\n")
+    state.flag_file.write_bytes(flag_file(state))
+    layout.config.write_text(environment_file(state), "utf-8")
+
+    supervisor = Supervisor(state)
+    supervisor.configure(programs.write(state, proxy_binary))
+    supervisor.start(environ)
+    cluster.wait_ready(superuser_dsn, timeout=_PATIENCE)
+    say("databases")
+    cluster.create_databases(
+        superuser_dsn, {_sql_name(name): password for name, password in passwords.items()}
+    )
+    databases.create_all(dsns.__getitem__, seed=state.seed, users=state.users)
+    _start_the_rest(state, supervisor, say)
+
+
+def _again(state: State, say: Say) -> None:
+    """Start a sandbox that was stopped, with the data that it has."""
+    leftovers.end(state)
+    busy = [port for port in state.ports.values() if port in taken([port])]
+    if busy:
+        raise TracseqMigrateError(
+            f"port {', '.join(map(str, busy))} of this sandbox was taken meanwhile",
+            hint="Free it, or type `tracseq-migrate sandbox down` and `up` for new ports.",
+        )
+    if state.private_sockets:
+        Path(state.socket_folder).mkdir(mode=0o700, exist_ok=True)
+    say("starting with the data that is there")
+    supervisor = Supervisor(state)
+    try:
+        supervisor.start(programs.environment(state, os.environ))
+        superuser_dsn = _dsn(state, "superuser")
+        programs.cluster(state).wait_ready(superuser_dsn, timeout=_PATIENCE)
+        _start_the_rest(state, supervisor, say)
+    except BaseException:
+        _stop(state)
+        raise
+
+
+def _start_the_rest(state: State, supervisor: Supervisor, say: Say) -> None:
+    say("monolith and gateway")
+    supervisor.start_program("monolith")
+    for name in ("monolith", *state.instances, "gateway"):
+        _wait_healthy(state, name)
+
+
+def _wait_healthy(state: State, name: str) -> None:
+    """Return when it answers /health with 200. Raises `TracseqMigrateError` with what it said last."""
+    program = name if name in state.programs else "proxy" if state.proxy != "none" else "gateway-1"
+    supervisor = Supervisor(state)
+    url = state.url(name)
+    deadline = time.monotonic() + _PATIENCE
+    said = "no answer"
+    while time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(HOST, int(url.rpartition(":")[2]), timeout=5)
+        try:
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            said = f"{answer.status} {answer.read(300).decode('utf-8', 'replace')}"
+            if answer.status == 200:
+                return
+        except (OSError, http.client.HTTPException) as error:
+            said = str(error) or type(error).__name__
+        finally:
+            connection.close()
+        if supervisor.processes()[program].state == "fatal":
+            said = supervisor.tail(program) or said
+            break
+        time.sleep(0.05)
+    raise TracseqMigrateError(
+        f"{name} did not become healthy at {url}/health: {said}",
+        state="Nothing of the sandbox is left running.",
+    )
+
+
+def _stop(state: State) -> None:
+    """End every process of the sandbox, in good order where its supervisor can still be asked."""
+    supervisor = Supervisor(state)
+    if supervisor.alive():
+        with contextlib.suppress(CouldNotReach, xmlrpc.client.Fault):
+            # All at once: the supervisor itself would stop one after the other.
+            for name in state.programs:
+                if name != "postgres":
+                    with contextlib.suppress(xmlrpc.client.Fault):
+                        supervisor.call("stopProcess", name, False)  # noqa: FBT003  # positional in XML-RPC
+            deadline = time.monotonic() + 10
+            while time.monotonic() < deadline and any(
+                info.state in ("stopping", "running", "starting")
+                for name, info in supervisor.processes().items()
+                if name != "postgres"
+            ):
+                time.sleep(0.05)
+            supervisor.stop_program("postgres")
+            supervisor.call("shutdown")
+            while time.monotonic() < deadline + 5 and supervisor.alive():
+                time.sleep(0.02)
+    leftovers.end(state)
+
+
+def _take_down(state: State) -> None:
+    """Stop, and remove every file that `up` made; others stay."""
+    faults.unmount(state)
+    _stop(state)
+    layout = state.layout
+    if state.private_sockets:
+        shutil.rmtree(state.socket_folder, ignore_errors=True)
+    for folder in (layout.postgres, layout.run, layout.logs, layout.secrets):
+        if folder.exists():
+            shutil.rmtree(folder)
+    for file in (state.flag_file, layout.config):
+        file.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something of somebody else is in it
+        layout.gateway.rmdir()
+    layout.state.unlink(missing_ok=True)
+    if state.made_root:
+        with contextlib.suppress(OSError):
+            layout.root.rmdir()
+
+
+def _sql_name(database: str) -> str:
+    return databases.DATABASES[database]
+
+
+def _write_private(path: Path, text: str) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def _alone(layout: Layout) -> Iterator[None]:
+    """One `up` or `down` at a time in a folder; the lock is the folder's own, so that no file is left for it."""
+    folder = os.open(layout.root, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Locked(
+                f"another `sandbox up` or `down` is at work in {layout.root}", hint="Wait for it to end."
+            ) from error
+        yield
+    finally:
+        os.close(folder)
+
+
+class _Interruption:
+    """Turns the first signal into an exception; once told to, ignores the rest, so that nothing is left half down."""
+
+    def __init__(self) -> None:
+        self._ignoring = False
+
+    def ignore(self) -> None:
+        self._ignoring = True
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if not self._ignoring:
+            self._ignoring = True
+            raise Interrupted(
+                number, state="What was started is stopped again, and what was made is removed."
+            )
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[_Interruption]:
+    handler = _Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield handler
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield handler
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)

@@ -1,0 +1,245 @@
+"""The report of a load: one JSON document, and the same as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tracseq_migrate.errors import Exit
+from tracseq_migrate.sandbox.load.connection import UNSEEN, Kind
+from tracseq_migrate.sandbox.load.ledger import Ledger, Row
+from tracseq_migrate.sandbox.load.lookup import Finding, Found, Result
+from tracseq_migrate.sandbox.load.ownership import Ownership
+from tracseq_migrate.sandbox.load.resources import RESOURCES
+from tracseq_migrate.sandbox.load.tally import Latency, Seen, Tally
+
+FORMAT = "1.0"
+_SAMPLES = 20
+_SHOWN = 5
+_FAILING = (Finding.LOST, Finding.WRONG, Finding.DOUBLED)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the load was asked to be."""
+
+    gateway: str
+    rate: float
+    seconds: float
+    mix: str | None
+    clients: int
+    seed: int
+
+
+@dataclass(slots=True)
+class Report:
+    """All that is known when the load is over. ``trouble`` says why the look-up could not be made, if it could not."""
+
+    asked: Asked
+    started_at: str
+    tally: Tally
+    ledger: Ledger
+    result: Result = field(default_factory=Result)
+    ownership: Ownership | None = None
+    trouble: str = ""
+    signal: int = 0
+
+    @property
+    def unverified(self) -> int:
+        """Rows about which nothing is known: looked for in vain, or not looked for at all."""
+        return self.result.count(Finding.UNVERIFIED) + len(self.ledger) - self.result.rows
+
+    @property
+    def exit_code(self) -> int:
+        """11 where an acknowledged write is lost, wrong or doubled; what could not be asked is not a pass either."""
+        if any(self.result.count(finding) for finding in _FAILING):
+            return Exit.DIFFERENT
+        if self.signal:
+            return 128 + self.signal
+        return Exit.ERROR if self.unverified or self.trouble else Exit.DONE
+
+    def document(self) -> dict[str, Any]:
+        """The document that ``--json`` prints. Durations are seconds."""
+        tally, result, asked = self.tally, self.result, self.asked
+        return {
+            "type": "load",
+            "format": FORMAT,
+            "gateway": asked.gateway,
+            "started_at": self.started_at,
+            "asked": {
+                "rate": asked.rate,
+                "seconds": asked.seconds,
+                "mix": asked.mix,
+                "clients": asked.clients,
+                "seed": asked.seed,
+            },
+            "signal": self.signal or None,
+            "seconds": round(tally.ended - tally.began, 3),
+            "requests": tally.requests,
+            "reads": tally.reads,
+            "writes": tally.writes,
+            "rate": round(tally.rate, 2),
+            "unsent": tally.unsent,
+            "given_up": tally.given_up,
+            "failures": {
+                "total": tally.failures.total(),
+                "by_kind": {kind.value: tally.failures[kind] for kind in Kind},
+                "before_any_process_began": sum(tally.failures[kind] for kind in UNSEEN),
+                "samples": [_failure(seen, tally) for seen in tally.failed],
+            },
+            "not_found": {"reads": tally.missing_reads, "writes": tally.missing_writes},
+            "connections": {"opened": tally.opened, "closed_idle": tally.closed_idle},
+            "latency": {
+                "reads": _latency(tally.latency(write=False)),
+                "writes": _latency(tally.latency(write=True)),
+            },
+            "longest_without_success": round(tally.longest_without_success, 4),
+            "unavailable": {prefix: round(seconds, 4) for prefix, seconds in tally.unavailable.items()},
+            "acknowledged": self.ledger.acknowledged,
+            "unknown": self.ledger.unknown,
+            "rows": len(self.ledger),
+            "verified": {"both": result.verified, "gateway": result.through_gateway, "sql": result.by_sql},
+            "lost": result.count(Finding.LOST),
+            "wrong": result.count(Finding.WRONG),
+            "doubled": result.count(Finding.DOUBLED),
+            "on_the_other_side": result.count(Finding.ELSEWHERE),
+            "unverified": self.unverified,
+            "trouble": self.trouble or None,
+            "owners": self._owners(),
+            "findings": [_finding(found) for found in self._samples(_SAMPLES)],
+            "exit": int(self.exit_code),
+        }
+
+    def text(self) -> str:
+        """The same for people: a short table, and below it what was found."""
+        tally, result, ledger = self.tally, self.result, self.ledger
+        failures = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.failures.items()))
+        not_found = tally.missing_reads + tally.missing_writes
+        unsent = f"; {tally.unsent:,} never sent, all clients were busy" if tally.unsent else ""
+        stranded = result.count(Finding.ELSEWHERE)
+        lines = [
+            _line("requests", f"{tally.requests:,}", f"{tally.reads:,} reads, {tally.writes:,} writes"),
+            _line("rate", f"{tally.rate:.1f}/s", f"asked for {self.asked.rate:g}/s{unsent}"),
+            _line("failures", f"{tally.failures.total():,}", failures),
+            _line(
+                "not found",
+                f"{not_found:,}",
+                "acknowledged rows that the side asked does not have" if not_found else "",
+            ),
+            _waits("reads", tally.latency(write=False)),
+            _waits("writes", tally.latency(write=True)),
+            _line("no success for", _time(tally.longest_without_success), "at the longest"),
+            _outage(tally.unavailable),
+            "",
+            _line("acknowledged", f"{ledger.acknowledged:,}", f"writes, on {len(ledger):,} rows"),
+            _line("verified", f"{result.verified:,}", f"rows through the gateway and by SQL{self._sides()}"),
+            _line("lost", f"{result.count(Finding.LOST):,}"),
+            _line("wrong", f"{result.count(Finding.WRONG):,}"),
+            _line("doubled", f"{result.count(Finding.DOUBLED):,}"),
+            _line("other side", f"{stranded:,}", "stranded by a flip that moved no data" if stranded else ""),
+            _line(
+                "unknown",
+                f"{ledger.unknown:,}",
+                "writes without an answer: either value is right" if ledger.unknown else "",
+            ),
+        ]
+        if self.unverified or self.trouble:
+            lines.append(_line("not verified", f"{self.unverified:,}", self.trouble))
+        for found in self._samples(_SHOWN):
+            lines += ["", *_told(found)]
+        hidden = len(result.found) - min(len(result.found), _SHOWN)
+        if hidden:
+            lines += ["", f"{hidden:,} more; `--json` has up to {_SAMPLES}."]
+        return "\n".join(lines)
+
+    def _samples(self, most: int) -> list[Found]:
+        order = list(Finding)
+        return sorted(self.result.found, key=lambda found: order.index(found.finding))[:most]
+
+    def _owners(self) -> dict[str, str | None]:
+        """By prefix: the name of the database that owns it."""
+        owners: dict[str, str | None] = {}
+        if self.ownership is not None:
+            for resource in RESOURCES.values():
+                service = self.ownership.service_owns(resource.flag)
+                owners[resource.prefix] = (
+                    None if service is None else resource.database if service else "main"
+                )
+        return owners
+
+    def _sides(self) -> str:
+        new = sorted(prefix for prefix, owner in self._owners().items() if owner not in (None, "main"))
+        return f"; services own {', '.join(new)}" if new else ""
+
+
+def _line(name: str, figure: str, remark: str = "") -> str:
+    return f"{name:<15}{figure:>10}  {remark}".rstrip()
+
+
+def _waits(name: str, latency: Latency) -> str:
+    figures = f"p95 {_time(latency.p95)}, p99 {_time(latency.p99)}, max {_time(latency.max)}"
+    return _line(f"{name}, p50", _time(latency.p50), figures if latency.count else "none")
+
+
+def _outage(unavailable: Mapping[str, float]) -> str:
+    hit = {prefix: seconds for prefix, seconds in unavailable.items() if seconds}
+    worst = max(hit, key=hit.__getitem__, default="")
+    others = f", and {len(hit) - 1} other prefixes less long" if len(hit) > 1 else ""
+    return _line(
+        "unavailable for", _time(hit.get(worst, 0.0)), f"at the longest: {worst}{others}" if hit else ""
+    )
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"
+
+
+def _latency(latency: Latency) -> dict[str, float]:
+    figures = {"p50": latency.p50, "p95": latency.p95, "p99": latency.p99, "max": latency.max}
+    return {"count": latency.count, **{name: round(value, 6) for name, value in figures.items()}}
+
+
+def _failure(seen: Seen, tally: Tally) -> dict[str, Any]:
+    return {
+        "after": round(seen.ended - tally.began, 3),
+        "kind": seen.kind,
+        "method": seen.method,
+        "path": seen.path,
+        "why": seen.why,
+    }
+
+
+def _expected(row: Row) -> Any:
+    acceptable = row.acceptable
+    return acceptable[0] if len(acceptable) == 1 else {"one of": acceptable}
+
+
+def _finding(found: Found) -> dict[str, Any]:
+    return {
+        "finding": found.finding,
+        "resource": found.row.resource,
+        "key": found.row.key,
+        "acknowledged_at": found.row.acknowledged_at or None,
+        "why": found.why,
+        "expected": _expected(found.row),
+        "found": {place: list(rows) if rows is not None else None for place, rows in found.seen.items()},
+    }
+
+
+def _told(found: Found) -> list[str]:
+    row = found.row
+    lines = [
+        f"{found.finding}: {row.resource} {row.key!r}, acknowledged {row.acknowledged_at or 'never'}: {found.why}"
+    ]
+    lines.append(f"  expected    {_compact(_expected(row))}")
+    for place, rows in found.seen.items():
+        shown = "could not be asked" if rows is None else " and ".join(map(_compact, rows)) or "nothing"
+        lines.append(f"  {place:<11} {shown}")
+    return lines
+
+
+def _compact(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={part!r}" for name, part in value.items())
+    return "nothing" if value is None else repr(value)

@@ -1,0 +1,138 @@
+"""Kind ``command``: a program of the operator, with a way to see what it did and a way back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from tracseq_migrate import duration
+from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.ports import CommandResult, Route
+from tracseq_migrate.step import (
+    REVERSIBLE,
+    Done,
+    Effect,
+    EffectKind,
+    Evidence,
+    Found,
+    Preview,
+    Probed,
+    Step,
+    StepContext,
+    Undo,
+    WaitingOn,
+    assumed,
+    known,
+    unknowable,
+)
+
+Argv = tuple[str, ...]
+
+
+class CommandStep(Step):
+    """Runs an argument list; a second one sees the effect, a third goes back (or the step says that nothing can)."""
+
+    kind: ClassVar[str] = "command"
+    summary: ClassVar[str] = (
+        "Runs a program of yours, with one that sees what it did and one that takes it back."
+    )
+    default_timeout: ClassVar[float] = 600.0
+
+    run: Argv = Field(min_length=1)
+    verify_: Argv = Field(alias="verify", min_length=1)
+    """Exits 0 when, and only when, the effect is there."""
+    probe_: Argv | None = Field(default=None, alias="probe")
+    """Exits 0 for done, 1 for not done, anything else for unknown. Without it a person is asked after a crash."""
+    revert_: Argv | None = Field(default=None, alias="revert")
+    irreversible: str | None = None
+    """Why there is no way back; the step is a point of no return then."""
+    shell: bool = False
+    """Each list is one line for /bin/sh; shown in the preview."""
+    cwd: str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def effect(self) -> Effect:
+        return Effect(EffectKind.IRREVERSIBLE, self.irreversible) if self.irreversible else REVERSIBLE
+
+    @property
+    def title(self) -> str:
+        return f"run {self._show(self.run)}"
+
+    def findings(self) -> list[str]:
+        if self.revert_ is None and not self.irreversible:
+            return [
+                "it has no way back: give `revert: [..]`, or say why there is none with `irreversible: REASON`"
+            ]
+        if self.revert_ is not None and self.irreversible:
+            return ["it has both `revert` and `irreversible`: keep one"]
+        return []
+
+    def touches(self) -> frozenset[str]:
+        return frozenset({"command"})
+
+    def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
+        lines = [
+            known(f"runs {self._show(self.run)}{' in a shell' if self.shell else ''}"),
+            known(f"is seen by {self._show(self.verify_)}"),
+            known(f"goes back by {self._show(self.revert_)}")
+            if self.revert_
+            else known(f"is a point of no return: {self.irreversible}"),
+            unknowable("what the program does"),
+        ]
+        if self.probe_ is None:
+            lines.append(assumed("after a crash in the middle a person will be asked whether it was done"))
+        return Preview(tuple(lines), changes=True)
+
+    def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
+        self._must(ctx, self.run)
+        return Done()
+
+    def verify(self, ctx: StepContext) -> list[Evidence]:
+        result = self._must(ctx, self.verify_)
+        said = result.stdout.strip().splitlines()
+        text = f"{self._show(self.verify_)} sees it ({duration.show(result.seconds)})"
+        return [Evidence(f"{text}: {said[-1][:200]}" if said else text, {"code": result.code})]
+
+    def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
+        if self.probe_ is None:
+            return Probed(Found.UNKNOWN, "the plan gives no `probe` for this command: a person must look")
+        try:
+            result = self._run(ctx, self.probe_)
+        except StepFailed as error:
+            return Probed(Found.UNKNOWN, error.message)
+        found = {0: Found.DONE, 1: Found.NOT_DONE}.get(result.code, Found.UNKNOWN)
+        return Probed(found, f"{self._show(self.probe_)} exited with {result.code}")
+
+    def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
+        if self.revert_ is None:
+            raise StepFailed(f"there is no way back: {self.irreversible}")
+        result = self._must(ctx, self.revert_)
+        seen = self._run(ctx, self.probe_ or self.verify_)
+        if seen.code == 0:
+            raise StepFailed(f"{self._show(self.revert_)} exited 0, but the effect is still there")
+        text = f"{self._show(self.revert_)} took it back ({duration.show(result.seconds)}), and it is seen no more"
+        return [Evidence(text, {"code": result.code})]
+
+    def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
+        if self.revert_ is None:
+            return [f"nothing takes it back: {self.irreversible}"]
+        place = f"cd {shlex.quote(self.cwd)} && " if self.cwd else ""
+        return [place + self._show(self.revert_)]
+
+    def _must(self, ctx: StepContext, argv: Argv) -> CommandResult:
+        result = self._run(ctx, argv)
+        if result.code:
+            tail = (result.stderr.strip() or result.stdout.strip())[-800:]
+            how = f"was ended by signal {-result.code}" if result.code < 0 else f"exited with {result.code}"
+            raise StepFailed(f"{self._show(argv)} {how}{f': {tail}' if tail else ''}")
+        return result
+
+    def _run(self, ctx: StepContext, argv: Argv) -> CommandResult:
+        return ctx.commands.run(argv, shell=self.shell, cwd=self.cwd, env=self.env, timeout=ctx.remaining())
+
+    def _show(self, argv: Argv | None) -> str:
+        return f"`{' '.join(argv or ()) if self.shell else shlex.join(argv or ())}`"

@@ -1,0 +1,356 @@
+"""Kind ``flags``: the flag transaction, there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from tracseq_migrate.errors import InvalidSetup, StepFailed
+from tracseq_migrate.ports import FlagFile, GatewayFlags, Route, Unreachable
+from tracseq_migrate.routing import proof, stranded, values
+from tracseq_migrate.routing.flip import OWED, Flip, carry_out, put_back, see
+from tracseq_migrate.routing.readback import describe, disagreements, wrong_flags
+from tracseq_migrate.step import (
+    Concern,
+    Done,
+    Evidence,
+    Found,
+    Loss,
+    LossRefused,
+    Preview,
+    PreviewLine,
+    Probed,
+    Step,
+    StepContext,
+    Undo,
+    Uses,
+    WaitingOn,
+    assumed,
+    known,
+    unknowable,
+)
+
+Writes = Literal["stranded", "none"]
+
+_SHOWN = 3
+
+
+class FlagsStep(Step):
+    """Sets flags; done when every instance says so and the requests arrive where they should."""
+
+    kind: ClassVar[str] = "flags"
+    summary: ClassVar[str] = (
+        "Sets the gateway's flags as one transaction, and proves that the requests arrive where they should."
+    )
+    default_timeout: ClassVar[float] = 180.0
+
+    set_: dict[str, bool] = Field(alias="set", min_length=1)
+    writes: Writes | dict[str, Writes] | None = None
+    """What becomes of what users write on the new side while this plan moves no data: ``stranded`` there when one goes back
+    (which is then counted, and refused without --accept-loss), or ``none``, where the service keeps nothing. For all services
+    at once, or a mapping from service to either."""
+
+    @property
+    def title(self) -> str:
+        return ", ".join(f"{flag} {'on' if value else 'off'}" for flag, value in self.set_.items())
+
+    def uses(self) -> Uses:
+        declared = frozenset(self.writes) if isinstance(self.writes, dict) else frozenset()
+        return Uses(flags=frozenset(self.set_), services=declared)
+
+    def touches(self) -> frozenset[str]:
+        return frozenset({"gateway"})
+
+    def findings(self) -> list[str]:
+        if self.writes is None and any(self.set_.values()):
+            return [
+                "it turns flags on, but does not say what becomes of the data behind them: "
+                "add `writes: stranded`, or `writes: {SERVICE: stranded | none}`"
+            ]
+        return []
+
+    def fits(self, routes: Mapping[str, Route], monolith: str) -> list[str]:
+        if not isinstance(self.writes, dict):
+            return []
+        turned = {routes[flag].service for flag, on in self.set_.items() if on and flag in routes}
+        missing = [
+            f"`writes` does not say what becomes of the data of {name}"
+            for name in sorted(turned - self.writes.keys())
+        ]
+        idle = [
+            f"`writes` names {name}, which no flag of this step turns on"
+            for name in sorted(self.writes.keys() - turned)
+        ]
+        return missing + idle
+
+    def concerns(self, ctx: StepContext) -> list[Concern]:
+        question = f"{self.title}: the flags can be set"
+        try:
+            store = ctx.flags.read()
+        except InvalidSetup as error:
+            return [Concern(question, "fail", error.message, error.hint)]
+        found = [Concern(question, "fail", text) for text in ctx.flags.findings(self.set_)]
+        for instance in ctx.gateway.instances:
+            try:
+                reading = ctx.gateway.flags(instance, timeout=ctx.remaining(5.0))
+            except Unreachable as error:
+                found.append(
+                    Concern(
+                        question,
+                        "unknown",
+                        f"{instance} cannot be asked: {error.why}",
+                        f"Look at {instance}'s output.",
+                    )
+                )
+                continue
+            found.extend(self._concerns_of(instance, reading, store))
+        for service, database in self._stores(ctx).items():
+            try:
+                ctx.databases.manifest(database, timeout=ctx.remaining(60.0))
+            except Unreachable as error:
+                text = f"what {service} keeps cannot be counted, so the way back could not tell what it would leave: {error}"
+                found.append(Concern(question, "unknown", text, f"Make database {database} readable."))
+        return found or [
+            Concern(question, "pass", f"every instance knows the flags and follows {ctx.flags.location}")
+        ]
+
+    def _concerns_of(self, instance: str, reading: GatewayFlags, store: FlagFile) -> list[Concern]:
+        question = f"{self.title}: the flags can be set"
+        declared = {flag: values.read(store.values.get(flag)) for flag in self.set_}
+        expect = {flag: value for flag, value in declared.items() if value is not None}
+        wrong = wrong_flags(reading, expect)
+        if not wrong:
+            return []
+        if any(item.hopeless for item in wrong):
+            remedy = "This version of the gateway does not route by that flag: update it, or take the flag out of the plan."
+        else:
+            remedy = (
+                f"{instance} does not follow {store.location}: it owes a reload, or its own environment shadows the file. "
+                "Make both agree first."
+            )
+        return [Concern(question, "fail", describe(wrong), remedy)]
+
+    def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
+        try:
+            store = ctx.flags.read()
+            change = ctx.flags.preview(self._entries())
+        except (InvalidSetup, StepFailed) as error:
+            return Preview((known(error.message),), changes=True)
+        lines: list[PreviewLine] = []
+        for flag, value in self.set_.items():
+            now = store.values.get(flag)
+            route = ctx.routes.get(flag)
+            side = (route.service if value else ctx.monolith) if route else "?"
+            said = "is not declared" if now is None else f"is declared {now}"
+            lines.append(
+                known(
+                    f"{flag} {said}, becomes {values.spell(value)}: {route.prefix if route else '?'} -> {side}"
+                )
+            )
+        differs = change.before != change.after
+        if offline:
+            lines.append(unknowable("what is effective at the gateway (no network)"))
+        else:
+            wrong = disagreements(
+                ctx.gateway,
+                self.set_,
+                instances=ctx.gateway.instances,
+                connections=1,
+                timeout=ctx.remaining(5.0),
+            )
+            differs = differs or bool(wrong)
+            lines.append(
+                known(
+                    f"effective now: {describe(wrong)}" if wrong else "effective now: as wanted, everywhere"
+                )
+            )
+        lines.append(assumed(f"by strategy {ctx.rollout.strategy}: {ctx.rollout.forecast()}"))
+        for service, kind in self._declared_writes(ctx.routes).items():
+            lines.append(known(self._about_writes(ctx, service, kind)))
+        return Preview(tuple(lines), differs, change.diff)
+
+    def _about_writes(self, ctx: StepContext, service: str, kind: Writes) -> str:
+        if kind == "none":
+            return f"{service} keeps nothing that users write; going back checks that"
+        store = ctx.stores.get(service)
+        return (
+            f"no data moves: what is written from then on stays in {store or service}; "
+            "going back counts it, and refuses to leave it without --accept-loss"
+        )
+
+    def prepare(self, ctx: StepContext) -> Undo:
+        store = self._read(ctx)
+        effective: dict[str, bool] = {}
+        for instance in ctx.gateway.instances:
+            try:
+                reading = ctx.gateway.flags(instance, timeout=ctx.remaining(5.0))
+            except Unreachable as error:
+                raise StepFailed(f"{instance} cannot be asked what is effective now: {error.why}") from error
+            for flag in self.set_:
+                now = reading.readings[flag].effective if flag in reading.readings else None
+                if now is None:
+                    wrong = describe(wrong_flags(reading, {flag: self.set_[flag]}))
+                    raise StepFailed(wrong or f"{instance} does not say whether {flag} is on")
+                if effective.setdefault(flag, now) is not now:
+                    raise StepFailed(f"the instances disagree on {flag}, so what to go back to is not known")
+        manifests = {}
+        for service, database in self._stores(ctx).items():
+            try:
+                manifest = ctx.databases.manifest(database, timeout=ctx.remaining())
+            except Unreachable as error:
+                raise StepFailed(f"what {service} keeps cannot be counted: {error}") from error
+            manifests[service] = ctx.journal.attach(stranded.pack(manifest))
+        return {
+            "location": store.location,
+            "entries": {flag: store.entries.get(flag) for flag in self.set_},
+            "values": {flag: store.values.get(flag) for flag in self.set_},
+            "effective": effective,
+            "manifests": manifests,
+        }
+
+    def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
+        flip = Flip(self._entries(), dict(self.set_))
+        flipped = carry_out(ctx, flip, prove=lambda instance: self._prove(ctx, instance))
+        return Done(tuple(flipped.evidence()))
+
+    def verify(self, ctx: StepContext) -> list[Evidence]:
+        store = self._read(ctx)
+        for flag, value in self.set_.items():
+            if values.read(store.values.get(flag)) is not value:
+                said = store.values.get(flag)
+                text = "does not declare it" if said is None else f"says {said}"
+                raise StepFailed(f"{flag} should be {values.spell(value)}, but {store.location} {text}")
+        readings = see(ctx, self.set_)
+        names = ", ".join(ctx.gateway.instances)
+        seen = Evidence(
+            f"{self.title} is effective: {readings} readings on fresh connections agree ({names} and {ctx.gateway.url})",
+            {"readings": readings, "flags": dict(self.set_)},
+        )
+        return [seen, *self._prove(ctx, "gateway")]
+
+    def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
+        try:
+            store = self._read(ctx)
+        except StepFailed as error:
+            return Probed(Found.UNKNOWN, error.message)
+        entries: Mapping[str, str | None] = undo["entries"]
+        before: Mapping[str, bool] = undo["effective"]
+        written = all(values.read(store.values.get(flag)) is value for flag, value in self.set_.items())
+        restored = all(store.entries.get(flag) == entries[flag] for flag in self.set_)
+
+        def wrong(expect: Mapping[str, bool]) -> str:
+            everywhere = [*ctx.gateway.instances, None]
+            return describe(
+                disagreements(
+                    ctx.gateway, expect, instances=everywhere, connections=1, timeout=ctx.remaining(5.0)
+                )
+            )
+
+        not_new, not_old = wrong(self.set_), wrong(before)
+        if restored and not not_old:
+            return Probed(Found.NOT_DONE, "store and every instance are as before")
+        if written and not not_new:
+            return Probed(Found.DONE, "store and every instance have the new flags")
+        detail = (
+            "the store has the new flags"
+            if written
+            else "the store is as before"
+            if restored
+            else "the store has others"
+        )
+        return Probed(Found.PARTLY, f"{detail}; {not_new or not_old}")
+
+    def losses(self, ctx: StepContext, undo: Undo) -> list[Loss]:
+        found: list[Loss] = []
+        for digest in undo["manifests"].values():
+            before = stranded.unpack(ctx.journal.attachment(digest))
+            found.extend(stranded.written_since(ctx.databases, before, timeout=ctx.remaining(120.0)))
+        return found
+
+    def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
+        def refuse_losses() -> None:
+            losses = [] if ctx.accept_loss else self.losses(ctx, undo)
+            if losses:
+                raise LossRefused(losses)
+
+        back = Flip(undo["entries"], undo["effective"])
+        if self.probe(ctx, undo, checkpoints).found is Found.NOT_DONE:
+            ctx.journal.settle(OWED)
+            evidence = [Evidence("the flags were as before already")]
+        else:
+            try:
+                evidence = put_back(ctx, back, before_commit=refuse_losses).evidence()
+            except LossRefused:
+                # Writes came in after the first count. Nobody was sent back yet: what was in force is put in force again.
+                carry_out(ctx, Flip(self._entries(), dict(self.set_)), prove=lambda _: ())
+                raise
+        readings = see(ctx, back.expect)
+        evidence.append(
+            Evidence(f"the flags are as before: {readings} readings agree", {"readings": readings})
+        )
+        late = [] if ctx.accept_loss else self.losses(ctx, undo)
+        if late:
+            raise StepFailed(
+                f"the flags are as before, but {len(late)} writes came in during the switch and are on the new side only: "
+                f"{'; '.join(stranded.summary(late)[:_SHOWN])}",
+                hint="Run the rollback again with --accept-loss: it writes the list of them to a file first.",
+            )
+        return evidence
+
+    def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
+        lines = []
+        for flag, entry in undo["entries"].items():
+            if entry is None:
+                lines.append(f"in {undo['location']}: take the line of {flag} away")
+            else:
+                lines.append(f"in {undo['location']}: {entry.strip()}")
+        lines.append("let every gateway instance start anew, so that it reads the file")
+        for flag, value in undo["effective"].items():
+            key = routes[flag].key if flag in routes else flag
+            lines.append(
+                f"GET /routing-status at every instance: feature_flags.{key} must be {values.spell(value)}"
+            )
+        return lines
+
+    def _entries(self) -> dict[str, str | None]:
+        return {flag: values.spell(value) for flag, value in self.set_.items()}
+
+    def _read(self, ctx: StepContext) -> FlagFile:
+        try:
+            return ctx.flags.read()
+        except InvalidSetup as error:
+            raise StepFailed(error.message, hint=error.hint) from error
+
+    def _declared_writes(self, routes: Mapping[str, Route]) -> dict[str, Writes]:
+        turned = [routes[flag].service for flag, on in self.set_.items() if on and flag in routes]
+        if isinstance(self.writes, dict):
+            return {name: self.writes[name] for name in turned if name in self.writes}
+        return dict.fromkeys(turned, self.writes) if self.writes else {}
+
+    def _stores(self, ctx: StepContext) -> dict[str, str]:
+        """Databases of the services that are turned on. ``none`` is a claim, so those are counted too."""
+        return {
+            service: ctx.stores[service]
+            for service in self._declared_writes(ctx.routes)
+            if service in ctx.stores
+        }
+
+    def _prove(self, ctx: StepContext, through: str) -> list[Evidence]:
+        evidence = []
+        for flag, value in self.set_.items():
+            route = ctx.routes[flag]
+            if value:
+                found = proof.prove(
+                    ctx.http,
+                    ctx.clock,
+                    route,
+                    monolith=ctx.monolith,
+                    through=through,
+                    nonce=ctx.run_id,
+                    timeout=ctx.remaining(30.0),
+                )
+                text = f"{route.prefix} through {through} is answered by {route.service}: {found}"
+                evidence.append(Evidence(text, dict(found.data)))
+        return evidence

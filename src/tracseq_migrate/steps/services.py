@@ -1,0 +1,264 @@
+"""Kind ``services``: services come up and are healthy, or go down and are gone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
+
+from pydantic import Field
+
+from tracseq_migrate import duration
+from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.ports import Route, ServiceState, Unreachable
+from tracseq_migrate.step import (
+    Concern,
+    Done,
+    Evidence,
+    Found,
+    Preview,
+    PreviewLine,
+    Probed,
+    Step,
+    StepContext,
+    Undo,
+    Uses,
+    WaitingOn,
+    assumed,
+    known,
+    unknowable,
+)
+
+_PAUSE = 0.25
+
+
+class ServicesStep(Step):
+    """Starts or stops services; going back stops those that it started, and starts those that it stopped."""
+
+    kind: ClassVar[str] = "services"
+    summary: ClassVar[str] = (
+        "Starts services and waits until they are healthy, or stops them and sees that they are gone."
+    )
+    default_timeout: ClassVar[float] = 120.0
+
+    up: tuple[str, ...] = Field(default=())
+    down: tuple[str, ...] = Field(default=())
+
+    @property
+    def title(self) -> str:
+        return "; ".join(
+            f"{verb} {', '.join(names)}" for verb, names in (("start", self.up), ("stop", self.down)) if names
+        )
+
+    def uses(self) -> Uses:
+        return Uses(services=frozenset(self._names))
+
+    def findings(self) -> list[str]:
+        found = []
+        if not self._names:
+            found.append("it names no service: give `up: [..]` or `down: [..]`")
+        found.extend(f"{name} stands in both up and down" for name in sorted({*self.up} & {*self.down}))
+        return found
+
+    def touches(self) -> frozenset[str]:
+        return frozenset(f"service:{name}" for name in self._names)
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.up, *self.down)
+
+    def concerns(self, ctx: StepContext) -> list[Concern]:
+        found = []
+        for name in self._names:
+            try:
+                state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+            except Unreachable as error:
+                found.append(
+                    Concern(f"{name} can be managed", "unknown", f"its state cannot be asked: {error}")
+                )
+                continue
+            if state is ServiceState.EXTERNAL and name in self.up:
+                try:
+                    self._see_health(ctx, name)
+                except (StepFailed, Unreachable) as error:
+                    text = f"{name} is started by somebody else, and is not healthy: {error}"
+                    found.append(Concern(f"{name} is healthy", "fail", text, f"Start {name} first."))
+            elif state is ServiceState.EXTERNAL:
+                text = f"{name} is started and stopped by somebody else"
+                found.append(
+                    Concern(
+                        f"{name} can be stopped", "fail", text, "Say in the environment file how to stop it."
+                    )
+                )
+        return found
+
+    def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
+        lines: list[PreviewLine] = []
+        changes = False
+        for name, verb in self._verbs():
+            if offline:
+                lines.append(assumed(f"{verb}s {name}, where it is not so already"))
+                changes = True
+                continue
+            try:
+                state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+            except Unreachable as error:
+                lines.append(assumed(f"{verb}s {name}; its state cannot be asked: {error.why}"))
+                changes = True
+                continue
+            if state is ServiceState.EXTERNAL:
+                lines.append(known(f"{name} is started by somebody else; only its health is asked"))
+            elif (state is ServiceState.RUNNING) == (verb == "start"):
+                lines.append(known(f"{name} is {state} already"))
+            else:
+                lines.append(known(f"{verb}s {name}, which is {state}"))
+                changes = True
+        if self.up:
+            lines.append(unknowable("how long each takes to be healthy"))
+        return Preview(tuple(lines), changes)
+
+    def prepare(self, ctx: StepContext) -> Undo:
+        try:
+            before = {name: str(ctx.services.state(name, timeout=ctx.remaining(5.0))) for name in self._names}
+        except Unreachable as error:
+            raise StepFailed(str(error)) from error
+        return {"before": before}
+
+    def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
+        for name, verb in self._verbs():
+            self._bring(ctx, name, up=verb == "start")
+        for name in self.up:
+            self._await_health(ctx, name)
+        return Done()
+
+    def verify(self, ctx: StepContext) -> list[Evidence]:
+        evidence = [self._see_health(ctx, name) for name in self.up]
+        for name in self.down:
+            state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+            if state is not ServiceState.STOPPED:
+                raise StepFailed(f"{name} is {state}, not stopped")
+            if self._answers(ctx, name):
+                raise StepFailed(f"{name} is stopped, but something still answers at {ctx.http.url(name)}")
+            evidence.append(Evidence(f"{name} is stopped and answers no more", {"service": name}))
+        return evidence
+
+    def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
+        before: dict[str, str] = undo["before"]
+        try:
+            states = {name: ctx.services.state(name, timeout=ctx.remaining(5.0)) for name in self._names}
+        except Unreachable as error:
+            return Probed(Found.UNKNOWN, str(error))
+        detail = ", ".join(f"{name} is {state}" for name, state in states.items())
+        as_before = [name for name, state in states.items() if _same(str(state), before[name])]
+        wanted = [
+            name
+            for name, verb in self._verbs()
+            if states[name] is (ServiceState.RUNNING if verb == "start" else ServiceState.STOPPED)
+            or states[name] is ServiceState.EXTERNAL
+        ]
+        if len(as_before) == len(states):
+            return Probed(Found.NOT_DONE, detail)
+        return Probed(Found.DONE if len(wanted) == len(states) else Found.PARTLY, detail)
+
+    def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
+        before: dict[str, str] = undo["before"]
+        evidence = []
+        for name in reversed(self._names):
+            was = before[name]
+            if was == ServiceState.EXTERNAL:
+                continue
+            ran = was in (ServiceState.RUNNING, ServiceState.STARTING)
+            self._bring(ctx, name, up=ran)
+            if ran:
+                self._await_health(ctx, name)
+            state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+            if not _same(str(state), was):
+                raise StepFailed(f"{name} is {state}; before the run it was {was}")
+            evidence.append(Evidence(f"{name} is {state} again", {"service": name, "state": str(state)}))
+        return evidence
+
+    def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
+        before: dict[str, str] = undo["before"]
+        return [
+            f"{'start' if was in (ServiceState.RUNNING, ServiceState.STARTING) else 'stop'} {name} (it was {was})"
+            for name, was in reversed(before.items())
+            if was != ServiceState.EXTERNAL
+        ]
+
+    def _verbs(self) -> Iterable[tuple[str, str]]:
+        yield from ((name, "start") for name in self.up)
+        yield from ((name, "stop") for name in self.down)
+
+    def _bring(self, ctx: StepContext, name: str, *, up: bool) -> None:
+        state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+        if state is ServiceState.EXTERNAL:
+            return
+        if up and state is not ServiceState.RUNNING:
+            ctx.say(f"starting {name}")
+            ctx.services.up(name, timeout=ctx.remaining())
+        elif not up and state is not ServiceState.STOPPED:
+            ctx.say(f"stopping {name}")
+            ctx.services.down(name, timeout=ctx.remaining())
+
+    def _await_health(self, ctx: StepContext, name: str) -> None:
+        while True:
+            try:
+                self._see_health(ctx, name)
+                return
+            except (StepFailed, Unreachable) as error:
+                state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+                if ctx.late or state is ServiceState.FAILED:
+                    tail = ctx.services.tail(name, 8).strip()
+                    last = f"; it last wrote:\n{tail}" if tail else ""
+                    raise StepFailed(
+                        f"{name} did not become healthy: {error}{last}",
+                        hint=f"Look at the output of {name}, mend it, and run the week again.",
+                    ) from error
+                if ctx.interrupt.requested:
+                    raise StepFailed(f"interrupted while {name} was not healthy yet: {error}") from error
+                ctx.say(f"{name}: {error}; asking again")
+                ctx.clock.sleep(_PAUSE)
+
+    def _see_health(self, ctx: StepContext, name: str) -> Evidence:
+        """A 200 whose JSON, where it is JSON, says healthy, from the service itself and not from the monolith."""
+        path = ctx.health[name]
+        answer = ctx.http.request(name, path, timeout=ctx.remaining(5.0))
+        if answer.status != 200:
+            raise StepFailed(f"GET {path} at {name} answers {answer.status}")
+        mine = _json_object(answer.body)
+        status = mine.get("status")
+        if isinstance(status, str) and status.lower() not in ("healthy", "ok", "up", "pass"):
+            raise StepFailed(f"GET {path} at {name} says status {status!r}")
+        if name != ctx.monolith and mine.get("service"):
+            try:
+                other = ctx.http.request(ctx.monolith, ctx.health[ctx.monolith], timeout=ctx.remaining(5.0))
+                theirs = _json_object(other.body).get("service")
+            except Unreachable:
+                theirs = None
+            if theirs == mine["service"]:
+                raise StepFailed(f"{ctx.http.url(name)} is {theirs!r}, the monolith, not {name}")
+        return Evidence(
+            f"{name} is healthy ({answer.status} in {duration.show(answer.seconds)})",
+            {"service": name, "status": answer.status, "seconds": round(answer.seconds, 6)},
+        )
+
+    def _answers(self, ctx: StepContext, name: str) -> bool:
+        try:
+            ctx.http.request(name, ctx.health[name], timeout=ctx.remaining(2.0))
+        except Unreachable:
+            return False
+        return True
+
+
+def _json_object(body: bytes) -> dict[str, object]:
+    try:
+        read = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def _same(state: str, before: str) -> bool:
+    """Whether a state is the one from before: a service that had failed counts as stopped, one that was starting as running."""
+    kin = {"failed": "stopped", "starting": "running"}
+    return kin.get(state, state) == kin.get(before, before)
