@@ -267,13 +267,21 @@ def caddy_program() -> str:
 
 
 @contextmanager
-def caddy(servers: Mapping[str, int]) -> Iterator[tuple[str, int]]:
-    """Caddy in front of servers on these ports: its admin API's URL, and its own port."""
+def caddy(servers: Mapping[str, int], *, slots: Path | None = None) -> Iterator[tuple[str, int]]:
+    """Caddy in front of servers on these ports: its admin API's URL, and its own port.
+
+    Given a folder for ``slots``, it reads each upstream's address from a file there, for each request.
+    """
     program = caddy_program()
     admin, port = free_ports(2)
+    dials = [f"127.0.0.1:{at}" for at in servers.values()]
+    if slots is not None:
+        for number, dial in enumerate(dials):
+            (slots / str(number)).write_text(dial + "\n")
+        dials = [f"{{file.{slots / str(number)}}}" for number in range(len(dials))]
     handler = {
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": f"127.0.0.1:{at}"} for at in servers.values()],
+        "upstreams": [{"dial": dial} for dial in dials],
         "load_balancing": {"retries": 3, "try_duration": "2s"},
     }
     elsewhere = {"handler": "reverse_proxy", "upstreams": [{"dial": "127.0.0.1:1"}]}

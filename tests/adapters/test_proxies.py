@@ -101,23 +101,60 @@ def swap(proxy: Proxy, clients: Clients, times: int) -> None:
 
 
 def test_haproxy_swaps_under_load_without_a_failed_request() -> None:
-    with serving(named("one")) as one, serving(named("two")) as two:
-        with (
-            haproxy({"one": one.port, "two": two.port}) as (path, port),
-            Clients(port, kept_alive=4, fresh=4) as clients,
-        ):
-            swap(HaproxyProxy(path, "gateway"), clients, 12)
+    with (
+        serving(named("one")) as one,
+        serving(named("two")) as two,
+        haproxy({"one": one.port, "two": two.port}) as (path, port),
+        Clients(port, kept_alive=4, fresh=4) as clients,
+    ):
+        swap(HaproxyProxy(path, "gateway"), clients, 12)
     assert clients.failures == []
     assert set(clients.answers) == {"one", "two"}
 
 
-def test_caddy_swaps_under_load_without_a_failed_request_on_a_fresh_connection() -> None:
+def test_caddy_with_slots_swaps_under_load_without_a_failed_request(tmp_path: Path) -> None:
     with serving(named("one")) as one, serving(named("two")) as two:
         ports = {"one": one.port, "two": two.port}
-        with caddy(ports) as (admin, port), Clients(port, kept_alive=0, fresh=6) as clients:
-            swap(CaddyProxy(admin, {name: f"127.0.0.1:{at}" for name, at in ports.items()}), clients, 8)
+        dials = {name: f"127.0.0.1:{at}" for name, at in ports.items()}
+        with caddy(ports, slots=tmp_path) as (admin, port), Clients(port, kept_alive=4, fresh=4) as clients:
+            swap(CaddyProxy(admin, dials), clients, 12)
     assert clients.failures == []
     assert set(clients.answers) == {"one", "two"}
+
+
+def test_plain_upstreams_swap_under_load_and_lose_only_requests_that_nobody_began(tmp_path: Path) -> None:
+    """Each change makes Caddy read its configuration anew; what it drops then, no instance has seen."""
+    with serving(named("one")) as one, serving(named("two")) as two:
+        ports = {"one": one.port, "two": two.port}
+        dials = {name: f"127.0.0.1:{at}" for name, at in ports.items()}
+        with caddy(ports) as (admin, port), Clients(port, kept_alive=0, fresh=6) as clients:
+            proxy = CaddyProxy(admin, dials)
+            for turn in range(8):
+                before = clients.answered
+                proxy.switch(["two" if turn % 2 == 0 else "one"])
+                wait_until(lambda least=before + 20: clients.answered >= least, "clients are answered")  # type: ignore[misc]
+        assert len(one.seen) + len(two.seen) == clients.answered
+    assert not [failure for failure in clients.failures if failure[:1].isdigit()]
+
+
+def test_slots_that_cannot_be_used(tmp_path: Path) -> None:
+    with serving(named("one")) as one, serving(named("two")) as two:
+        ports = {"one": one.port, "two": two.port}
+        dials = {name: f"127.0.0.1:{at}" for name, at in ports.items()}
+        with caddy(ports, slots=tmp_path) as (admin, _):
+            proxy = CaddyProxy(admin, {**dials, "three": "127.0.0.1:9"})
+            with pytest.raises(Unreachable, match="too few for 3 instances"):
+                proxy.switch(["one", "two", "three"])
+            assert proxy.in_rotation() == {"one", "two"}
+            (tmp_path / "0").chmod(0o604)
+            proxy.switch(["two"])
+            assert (tmp_path / "0").stat().st_mode & 0o777 == 0o604
+            (tmp_path / "0").write_bytes(b"\xff\n")
+            with pytest.raises(Unreachable, match=r"slot .*/0 cannot be read: not text"):
+                proxy.in_rotation()
+            (tmp_path / "0").unlink()
+            with pytest.raises(Unreachable, match=r"slot .*/0 cannot be read: No such file"):
+                proxy.switch(["one"])
 
 
 def server_status(path: str, name: str) -> str:
@@ -170,16 +207,19 @@ def test_a_dead_instance_is_not_switched_to() -> None:
 
 
 def test_a_server_in_maintenance_comes_back() -> None:
-    with serving(named("one")) as one, serving(named("two")) as two:
-        with haproxy({"one": one.port, "two": two.port}) as (path, _):
-            with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(path)
-                connection.sendall(b"set server gateway/two state maint\n")
-                assert connection.recv(100).strip() == b""
-            proxy = HaproxyProxy(path, "gateway")
-            assert proxy.in_rotation() == {"one"}
-            proxy.switch(["two"])
-            assert proxy.in_rotation() == {"two"}
+    with (
+        serving(named("one")) as one,
+        serving(named("two")) as two,
+        haproxy({"one": one.port, "two": two.port}) as (path, _),
+    ):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(path)
+            connection.sendall(b"set server gateway/two state maint\n")
+            assert connection.recv(100).strip() == b""
+        proxy = HaproxyProxy(path, "gateway")
+        assert proxy.in_rotation() == {"one"}
+        proxy.switch(["two"])
+        assert proxy.in_rotation() == {"two"}
 
 
 @contextmanager
@@ -190,13 +230,15 @@ def haproxy_of_one() -> Iterator[str]:
 
 def test_an_unknown_backend_is_said_to_be_unknown() -> None:
     with haproxy_of_one() as path:
-        for ask in (
-            lambda proxy: proxy.in_rotation(),
-            lambda proxy: proxy.switch(["one"]),
-            lambda proxy: proxy.in_flight("one"),
-        ):
+        proxy = HaproxyProxy(path, "shop")
+        calls: list[Callable[[], object]] = [
+            proxy.in_rotation,
+            lambda: proxy.switch(["one"]),
+            lambda: proxy.in_flight("one"),
+        ]
+        for call in calls:
             with pytest.raises(Unreachable, match=r"backend shop\): there is no backend of this name"):
-                ask(HaproxyProxy(path, "shop"))
+                call()
 
 
 def test_a_socket_without_the_right_to_change() -> None:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -51,8 +52,8 @@ def ask(port: int, path: str = "/") -> str:
         connection.close()
 
 
-@pytest.fixture(params=["memory", "haproxy", "haproxy-unchecked", "caddy"])
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+@pytest.fixture(params=["memory", "haproxy", "haproxy-unchecked", "caddy", "caddy-slots"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     if request.param == "memory":
         yield World(MemoryProxy(["one", "two"]), None, None, None)
         return
@@ -60,8 +61,9 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     with serving(instance("one", held)) as one, serving(instance("two", held)) as two:
         ports = {"one": one.port, "two": two.port}
         try:
-            if request.param == "caddy":
-                with caddy(ports) as (admin, port):
+            if request.param.startswith("caddy"):
+                slots = tmp_path if request.param == "caddy-slots" else None
+                with caddy(ports, slots=slots) as (admin, port):
                     dials = {name: f"127.0.0.1:{at}" for name, at in ports.items()}
                     yield World(CaddyProxy(admin, dials), lambda: ask(port), held, lambda: ask(port, "/slow"))
             else:

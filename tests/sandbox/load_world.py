@@ -104,23 +104,18 @@ class World:
             process.kill()
             process.wait()
 
-    def route(self, services: Mapping[str, bool]) -> None:
+    def route(self, services: Mapping[str, bool], *, gateway: str = "gateway") -> None:
         """Start the gateway anew, with these keys routed to their services."""
-        if "gateway" in self.processes:
-            self.stop("gateway")
-        flags = self.folder / "flags.env"
+        if gateway in self.processes:
+            self.stop(gateway)
+        flags = self.folder / f"{gateway}.env"
         flags.write_text("".join(f"{VARIABLES[key]}={str(on).lower()}\n" for key, on in services.items()))
-        module = [
-            "tracseq_migrate.sandbox.gateway",
-            "--port",
-            str(self.ports["gateway"]),
-            "--env-file",
-            str(flags),
-        ]
+        port = self.ports.setdefault(gateway, free_port())
+        module = ["tracseq_migrate.sandbox.gateway", "--port", str(port), "--env-file", str(flags)]
         module += ["--monolith", f"http://127.0.0.1:{self.ports['monolith']}"]
         for key, service in SERVICES.items():
             module += ["--service", f"{key}=http://127.0.0.1:{self.ports[service]}"]
-        self._start("gateway", module)
+        self._start(gateway, module)
 
     @property
     def gateway(self) -> str:

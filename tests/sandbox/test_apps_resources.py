@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from apps_world import Answer, App, Laboratory, laboratory
+
+from tests.sandbox.apps_world import Answer, App, Laboratory, laboratory
 
 
 @dataclass(frozen=True)
@@ -281,7 +282,7 @@ def test_values_that_the_shape_of_a_side_refuses(
 @pytest.mark.parametrize(
     ("path", "change"),
     [
-        ("auth/users", {"email": "guest@localhost"}),
+        ("auth/users", {"email": "nobody@localhost"}),
         ("auth/users", {"role": "researcher", "status": "pending_verification"}),
         ("auth/users", {"first_name": None, "password": None}),
         ("auth/users", {"department": "x" * 200}),
@@ -475,7 +476,7 @@ def test_the_monolith_writes_down_the_time_of_every_change(lab: Laboratory) -> N
         case = CASES[path]
         created = app.ask("POST", path, case.body).json
         patched = app.ask("PATCH", f"{path}/{created['id']}", case.change).json
-        assert (patched["updated_at"] > created["updated_at"]) is (path != "notifications"), path
+        assert patched["updated_at"] > created["updated_at"], path
         assert app.ask("DELETE", f"{path}/{created['id']}").status == 204
 
 

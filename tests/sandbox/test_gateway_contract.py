@@ -218,8 +218,15 @@ def service() -> Iterator[Upstream]:
         yield server
 
 
+@pytest.fixture
+def start(tmp_path: Path, monolith: Upstream, service: Upstream) -> Iterator[Starter]:
+    starter = Starter(tmp_path, monolith.url, service.url)
+    yield starter
+    starter.end()
+
+
 @pytest.fixture(scope="module")
-def start(
+def lasting(
     tmp_path_factory: pytest.TempPathFactory, monolith: Upstream, service: Upstream
 ) -> Iterator[Starter]:
     starter = Starter(tmp_path_factory.mktemp("gateways"), monolith.url, service.url)
@@ -228,13 +235,13 @@ def start(
 
 
 @pytest.fixture(scope="module")
-def all_on(start: Starter) -> Gateway:
-    return start("".join(f"{flag.variable}=true\n" for flag in FLAGS))
+def all_on(lasting: Starter) -> Gateway:
+    return lasting("".join(f"{flag.variable}=true\n" for flag in FLAGS))
 
 
 @pytest.fixture(scope="module")
-def all_off(start: Starter) -> Gateway:
-    return start("")
+def all_off(lasting: Starter) -> Gateway:
+    return lasting("")
 
 
 # --- its own paths -----------------------------------------------------------------------------------------------
@@ -413,7 +420,9 @@ def test_connections_are_kept_alive(all_on: Gateway) -> None:
 def test_an_upstream_that_is_down_is_503_without_fallback(path: str, side: str, start: Starter) -> None:
     nobody = f"http://127.0.0.1:{free_port()}"
     gateway = start(
-        "USE_SAMPLE_SERVICE=true", **{"service" if side == "microservice" else "monolith": nobody}
+        "USE_SAMPLE_SERVICE=true",
+        service=nobody if side == "microservice" else None,
+        monolith=nobody if side == "monolith" else None,
     )
     status, _, body = gateway.ask("GET", path)
     assert (status, body) == (503, f'{{"detail":"Service unavailable: {side}"}}'.encode())

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from apps_world import Laboratory, laboratory
 
+from tests.sandbox.apps_world import Laboratory, laboratory
 from tracseq_migrate.sandbox.databases import DATABASES, create
 
 NOT_NULL, CHECK, UNIQUE, FOREIGN, TOO_LONG, NO_LABEL, RAISED = (

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from apps_world import Laboratory, laboratory
 
+from tests.sandbox.apps_world import Laboratory, laboratory
 from tracseq_migrate.sandbox.apps.passwords import check_password
 from tracseq_migrate.sandbox.databases import DATABASES
 from tracseq_migrate.sandbox.seeds.rows import PASSWORD

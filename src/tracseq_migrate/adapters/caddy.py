@@ -1,14 +1,22 @@
-"""Caddy as the gateway's proxy, by its admin API: the upstreams of a reverse_proxy are the rotation."""
+"""Caddy as the gateway's proxy: the upstreams of a reverse_proxy are the rotation, read by Caddy's admin API.
+
+Caddy reads its configuration anew with each change of it, which closes kept-alive connections and drops the new ones
+that were waiting to be accepted. A configuration that dials *slots* escapes that: ``"dial": "{file./path/of/slot}"`` has
+Caddy read the address from a small file for each request, and a switch rewrites the files.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tracseq_migrate.adapters import durable
 from tracseq_migrate.adapters.http import MAX_BODY
 from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Answer, Unreachable
@@ -16,6 +24,7 @@ from tracseq_migrate.ports import Answer, Unreachable
 _PRECONDITION_FAILED = 412
 _ATTEMPTS = 4
 _PAUSE = 0.05
+_SLOT = re.compile(r"\{file\.(/[^{}]+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +35,19 @@ class _Route:
     upstreams: list[dict[str, Any]]
     tag: str = ""
 
+    @property
+    def slots(self) -> list[Path]:
+        """The files that the upstreams' addresses are read from, for each request; empty for plain upstreams."""
+        found = [_SLOT.fullmatch(str(upstream.get("dial"))) for upstream in self.upstreams]
+        return [Path(match[1]) for match in found if match]
+
 
 class CaddyProxy:
-    """`Proxy` over Caddy's admin API.
+    """`Proxy` over Caddy.
 
-    The handler is found by the instances' addresses, so that the rest of the configuration may look as it
-    likes. A change is conditional on the list that was read (If-Match), and is tried again where another
-    change came between.
+    The handler is found by the instances' addresses, so that the rest of the configuration may look as it likes. Where
+    it dials slots (at least as many as instances), a switch rewrites them, and no connection is touched. Otherwise a
+    switch changes the list of upstreams, on condition that it is still the list that was read (If-Match).
 
     Args:
         admin: base URL of the admin API.
@@ -87,15 +102,35 @@ class CaddyProxy:
         missing = [name for name in wanted if name not in self._dials]
         if missing:
             raise self._unknown(missing)
-        for _ in range(_ATTEMPTS):
-            route = self._tagged(self._route())
-            if self._names(route) == frozenset(wanted):
-                return
-            if self._replace(route, wanted):
-                break
+        route = self._route()
+        if self._names(route) == frozenset(wanted):
+            return
+        if route.slots:
+            self._fill(route, wanted)
         else:
-            raise Unreachable(self._what, "its configuration is being changed by somebody else all the time")
+            self._change(wanted)
         self._confirm(frozenset(wanted))
+
+    def _fill(self, route: _Route, wanted: Sequence[str]) -> None:
+        slots = route.slots
+        if len(slots) < max(len(wanted), len(route.upstreams)):
+            raise Unreachable(
+                self._what,
+                f"{len(slots)} of its {len(route.upstreams)} upstreams are slots, which is too few"
+                f" for {len(wanted)} instances, or a mixture",
+            )
+        for number, slot in enumerate(slots):
+            try:
+                durable.replace(slot, self._dials[wanted[number % len(wanted)]].encode() + b"\n", like=slot)
+            except OSError as error:
+                why = f"its slot {one_line(str(slot))} cannot be written: {error.strerror}"
+                raise Unreachable(self._what, why, sent=number > 0) from error
+
+    def _change(self, wanted: Sequence[str]) -> None:
+        for _ in range(_ATTEMPTS):
+            if self._replace(self._tagged(self._route()), wanted):
+                return
+        raise Unreachable(self._what, "its configuration is being changed by somebody else all the time")
 
     def _replace(self, route: _Route, wanted: Sequence[str]) -> bool:
         """Put the wanted upstreams in place of the list; False where the list is no longer as it was read."""
@@ -135,11 +170,7 @@ class CaddyProxy:
     def _route(self) -> _Route:
         servers = self._json(self._ask(self._root))
         ours = set(self._dials.values())
-        routes = [
-            route
-            for route in _routes(servers, self._root)
-            if ours & {_address(str(each.get("dial"))) for each in route.upstreams}
-        ]
+        routes = [route for route in _routes(servers, self._root) if ours & set(self._addresses(route))]
         if not routes:
             known = ", ".join(f"{name} at {dial}" for name, dial in self._dials.items())
             raise Unreachable(self._what, f"has no route to a gateway instance ({known})")
@@ -158,7 +189,7 @@ class CaddyProxy:
 
     def _names(self, route: _Route) -> frozenset[str]:
         by_dial = {dial: name for name, dial in self._dials.items()}
-        dials = [_address(str(each.get("dial"))) for each in route.upstreams]
+        dials = self._addresses(route)
         strange = [dial for dial in dials if dial not in by_dial]
         if strange:
             named = ", ".join(one_line(dial, 60) for dial in strange)
@@ -166,6 +197,21 @@ class CaddyProxy:
                 self._what, f"its route has upstreams that the environment does not know: {named}"
             )
         return frozenset(by_dial[dial] for dial in dials)
+
+    def _addresses(self, route: _Route) -> list[str]:
+        """Where the route's requests go; for slots, what is in the files now."""
+        return [self._read(str(upstream.get("dial"))) for upstream in route.upstreams]
+
+    def _read(self, dial: str) -> str:
+        slot = _SLOT.fullmatch(dial)
+        if slot is None:
+            return _address(dial)
+        try:
+            with Path(slot[1]).open(encoding="utf-8") as file:
+                return _address(file.read(300).strip())
+        except (OSError, UnicodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "not text"
+            raise Unreachable(self._what, f"its slot {one_line(slot[1])} cannot be read: {why}") from error
 
     def _ask(self, path: str) -> Answer:
         return self._good(self._exchange(path, "GET", {}, None))

@@ -73,6 +73,21 @@ def replace(
         raise SyncError(error.errno, error.strerror, str(path)) from error
 
 
+def write_new(path: Path, body: bytes) -> None:
+    """A file for the owner alone, on the disk when it returns; after a crash it may hold a part of ``body``.
+
+    Raises:
+        OSError: there may be no file, or a part of one.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        write_all(descriptor, body)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+
+
 @contextlib.contextmanager
 def exclusively(folder: Path, *, patience: float = 5.0) -> Iterator[None]:
     """Keep other writers of this tool out of a folder, of this process and others, by a lock on the folder.

@@ -26,6 +26,8 @@ class _Server:
     operational: int
     administrative: int
     weight: int
+    check: int
+    result: int
 
     @property
     def alive(self) -> bool:
@@ -37,8 +39,17 @@ class _Server:
         return bool(self.administrative & 0b1100111)
 
     @property
+    def drained(self) -> bool:
+        return bool(self.administrative & 0b0011000)
+
+    @property
     def receives(self) -> bool:
         return self.alive and self.administrative == 0 and self.weight > 0
+
+    @property
+    def well(self) -> bool:
+        """Alive, and where it has a health check (bit 1), the last one passed (3, or 4: with a condition)."""
+        return self.alive and (not self.check & 0b10 or self.result in (3, 4))
 
 
 class HaproxyProxy:
@@ -79,8 +90,8 @@ class HaproxyProxy:
     def switch(self, to: Sequence[str]) -> None:
         """Make ``to`` ready, then drain the others, in one write.
 
-        A server that a health check holds for dead (it was restarted while drained) is declared alive first,
-        still out of rotation; where the check disagrees for ``settle`` seconds, nothing is switched.
+        A server that its health check has seen dead (it was restarted while drained) must pass a check first,
+        still out of rotation; where it does not within ``settle`` seconds, nothing is switched.
 
         Raises:
             Unreachable: as the port says; also where a server of ``to`` is unknown, or does not stay alive.
@@ -111,25 +122,29 @@ class HaproxyProxy:
             time.sleep(_PAUSE)
 
     def _revive(self, wanted: Sequence[str], servers: dict[str, _Server], until: float) -> None:
-        """Have all of ``wanted`` alive before any of the others is drained, or clients would meet nobody."""
-        dead = [name for name in wanted if not servers[name].alive]
-        if not dead:
-            return
+        """Have all of ``wanted`` well before any of the others is drained, or clients would meet nobody."""
         commands: list[str] = []
-        for name in dead:
-            if servers[name].maintenance:
-                # In maintenance a server has no health to set; drained it has, and it still gets no requests.
+        for name in wanted:
+            server = servers[name]
+            if server.maintenance:
+                # In maintenance a server has no health; drained it has, and it still gets no requests.
                 commands.append(f"{self._server(name)} state drain")
-            commands.append(f"{self._server(name)} health up")
-        self._change(commands)
-        while dead := [name for name in wanted if not self._servers()[name].alive]:
+            if not server.alive and (server.maintenance or server.drained):
+                # Declared alive, it needs one check to be believed instead of `rise` of them. One that is dead but
+                # ready is left to its checks: declared alive, it would get requests at once.
+                commands.append(f"{self._server(name)} health up")
+        if commands:
+            self._change(commands)
+            servers = self._servers()
+        while ill := [name for name in wanted if not (servers[name].receives or servers[name].well)]:
             if time.monotonic() > until:
-                raise Unreachable(
-                    self._what,
-                    f"its health check holds {_listed(dead)} for down; nothing was switched",
-                    sent=True,
-                )
+                why = f"its health check holds {_listed(ill)} for down; nothing was switched"
+                raise Unreachable(self._what, why, sent=bool(commands))
             time.sleep(_PAUSE)
+            servers = self._servers()
+            gone = [name for name in wanted if name not in servers]
+            if gone:
+                raise self._unknown(gone, servers)
 
     def _servers(self) -> dict[str, _Server]:
         return self._parsed(self._ask(f"show servers state {self._named(self._backend)}"))
@@ -150,6 +165,8 @@ class HaproxyProxy:
                         int(row["srv_op_state"]),
                         int(row["srv_admin_state"]),
                         int(row["srv_uweight"]),
+                        int(row["srv_check_state"]),
+                        int(row["srv_check_result"]),
                     )
         except (KeyError, ValueError):
             raise Unreachable(

@@ -92,7 +92,9 @@ def _summary(document: Mapping[str, Any]) -> str:
     base = {name: state for name, state in states.items() if name not in services}
     ill = [f"{name} {state}" for name, state in base.items() if state != "running"]
     started = [name for name in document["services"] if states[name] == "running"]
-    if not document["running"]:
+    if document["orphans"]:
+        health = f"NOT WELL: its supervisor is gone, {len(document['orphans'])} processes are left; `down` ends them"
+    elif not document["running"]:
         health = "stopped"
     elif ill:
         health = "NOT WELL: " + ", ".join(ill)

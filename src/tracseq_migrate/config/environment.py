@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
 
 from tracseq_migrate.config.flags import TRACSEQ_ROUTES
-from tracseq_migrate.config.unknown import Section, Unknown
+from tracseq_migrate.config.unknown import Section, Unknown, without_secrets
 from tracseq_migrate.config.values import (
     FLAG,
-    NAME,
     Argv,
     Dsn,
     FilePath,
@@ -24,11 +22,12 @@ from tracseq_migrate.config.values import (
     Url,
     refusal,
 )
+from tracseq_migrate.document import NAME_PATTERN
 from tracseq_migrate.duration import Duration
 from tracseq_migrate.ports import Route
 from tracseq_migrate.step import Uses
 
-Name = Annotated[str, StringConstraints(pattern=NAME)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 FlagName = Annotated[str, StringConstraints(pattern=FLAG)]
 
 
@@ -120,20 +119,25 @@ class FlagsConfig(Section):
     """Where the gateway's flags are declared."""
 
     file: FilePath
+    """The env file that the gateway reads when it starts."""
     write: Literal["auto", "atomic", "in-place"] = "auto"
+    """Whether the file is replaced (atomic) or written in place, as a bind-mounted single file must be."""
     names: Annotated[dict[FlagName, RouteConfig], Field(min_length=1)] | None = None
     """TracSeq's own flags where this is missing."""
 
 
 class ReloadConfig(Section):
-    """How the gateway's processes take up new flags. ``start``: how long an instance may take to come up; ``drain``: how
-    long requests under way may take to end. Seconds."""
+    """How the gateway's processes take up new flags. Times are in seconds."""
 
     strategy: Literal["proxy", "rolling", "signal", "supervisor", "command"]
     start: Duration = 30.0
+    """How long an instance may take to come up."""
     drain: Duration = 10.0
+    """How long requests under way may take to end."""
     signal: Literal["HUP", "USR1", "USR2"] | None = None
+    """For the strategy signal: what makes an instance read its flags again."""
     command: Argv | None = None
+    """For the strategy command: the program that makes all instances read their flags again."""
 
 
 class HaproxyConfig(Section):
@@ -187,10 +191,14 @@ class ServiceConfig(Section):
 
 
 class DatabaseConfig(Section):
+    """A PostgreSQL database, by its connection string; best in a file of its own: file:secrets/main.dsn."""
+
     dsn: Dsn = Field(repr=False)
 
 
 class GitConfig(Section):
+    """Whether the log is committed whenever it changes, and as whom."""
+
     commit: bool = False
     author: Text = "tracseq-migrate <tracseq-migrate@localhost>"
 
@@ -236,11 +244,15 @@ class EnvironmentSection(Section):
     """One environment as its file has it."""
 
     sandbox: bool = False
+    """Whether this is a sandbox, made by `sandbox up`."""
     confirm: bool = False
     """Whether it must be named with ``-e``, even where it is the default."""
     identity: IdentityFrom = "system"
+    """Where the name of the one who is at work comes from."""
     plans: FilePath | None = None
+    """The folder of week plans; else weeks/ beside this file. The packaged plans stand behind it."""
     state: StateFolder = Field(default=Path(".tracseq-migrate"), validate_default=True)
+    """The folder of the journal."""
     supervisor: FilePath | None = None
     """The socket of supervisord, where a process is started by it."""
     gateway: GatewayConfig
@@ -338,7 +350,7 @@ def _view(value: Any, folder: Path) -> Any:
             return value.written
         case DatabaseConfig():
             dsn = value.__dict__["dsn"]
-            return {"dsn": dsn.written if isinstance(dsn, Unknown) else without_secrets(dsn)}
+            return {"dsn": dsn.written if isinstance(dsn, Unknown) else _place(dsn)}
         case Section():
             return {key: _view(each, folder) for key, each in value.__dict__.items() if each is not None}
         case dict():
@@ -347,22 +359,16 @@ def _view(value: Any, folder: Path) -> Any:
             return [_view(each, folder) for each in value]
         case Path():
             return value.relative_to(folder).as_posix() if value.is_relative_to(folder) else str(value)
-        case str() if "://" in value:
+        case str():
             return without_secrets(value)
         case _:
             return value
 
 
-def without_secrets(dsn: str) -> str:
-    """A URL or connection string without its password and without options, for people and digests."""
+def _place(dsn: str) -> str:
+    """Which database a connection string means: without its password, and without how it is talked to."""
     if "://" in dsn:
-        try:
-            parts = urlsplit(dsn)
-            user = f"{parts.username}@" if parts.username else ""
-            where = parts.netloc.rpartition("@")[2]
-        except ValueError:
-            return "(a connection string)"
-        return f"{parts.scheme}://{user}{where}{parts.path}"
+        return without_secrets(dsn)
     words = dict(word.split("=", 1) for word in dsn.split() if "=" in word)
     kept = ("host", "hostaddr", "port", "dbname", "user", "service")
     return " ".join(f"{key}={words[key]}" for key in kept if key in words)

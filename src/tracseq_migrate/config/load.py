@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +91,7 @@ def load(
         UsageError: no such environment, or one must be named.
     """
     body = _read(path, files)
-    document, findings = documents.inspect(body, str(path))
+    document, findings = documents.inspect(body, documents.shown(path))
     if document is None:
         raise InvalidInput(findings)
     findings += _of_file(document)
@@ -120,7 +121,7 @@ def inspect(
         InvalidSetup: the file cannot be read.
         UsageError: there is no environment of the name that was given.
     """
-    document, findings = documents.inspect(_read(path, files), str(path))
+    document, findings = documents.inspect(_read(path, files), documents.shown(path))
     if document is None:
         return Inspection(tuple(findings), None, None)
     findings += _of_file(document)
@@ -218,11 +219,7 @@ def _of_file(document: Document) -> list[Finding]:
 
 
 def _is_name(text: str) -> bool:
-    import re
-
-    from tracseq_migrate.config.values import NAME
-
-    return re.match(NAME, text) is not None
+    return re.match(documents.NAME_PATTERN, text) is not None
 
 
 @dataclass(frozen=True, slots=True)

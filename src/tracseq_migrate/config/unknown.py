@@ -7,10 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
 from tracseq_migrate.ports import Unreachable
+
+
+def without_secrets(text: str) -> str:
+    """A URL without its password, query and fragment; any other text as it is."""
+    if "://" not in text:
+        return text
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "(a URL)"
+    user = f"{parts.username}@" if parts.username else ""
+    return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ class Section(BaseModel):
     def shown(self, name: str) -> str:
         """The value of a field for people; what is written, where it is unknown. Never raises for an unknown one."""
         value = self.__dict__[name]
-        return f"{value.written} ({value.why})" if isinstance(value, Unknown) else str(value)
+        return f"{value.written} ({value.why})" if isinstance(value, Unknown) else without_secrets(str(value))
 
     def is_known(self, name: str) -> bool:
         """Whether reading this field gives a value."""

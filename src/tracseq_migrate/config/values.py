@@ -14,7 +14,6 @@ from pydantic_core import PydanticCustomError
 from tracseq_migrate.config.unknown import Unknown
 from tracseq_migrate.document import quoted
 
-NAME = r"^[a-z][a-z0-9-]*$"
 FLAG = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -111,7 +110,7 @@ Text = Annotated[str, PlainValidator(_known(lambda value, _: value)), _text_sche
 Url = Annotated[
     str, PlainValidator(_known(_url)), _text_schema(examples=["http://127.0.0.1:8089", "${GATEWAY_URL}"])
 ]
-FilePath = Annotated[Path, PlainValidator(_known(_below)), _text_schema(examples=["gateway/flags.env"])]
+FilePath = Annotated[Path, PlainValidator(_known(_below)), _text_schema()]
 StateFolder = Annotated[Path, PlainValidator(_known(_folder)), _text_schema(examples=[".tracseq-migrate"])]
 Dsn = Annotated[
     str, PlainValidator(_known(_dsn)), _text_schema(examples=["file:secrets/main.dsn", "${MAIN_DSN}"])

@@ -56,7 +56,7 @@ class TerminalAsker:
     def text(self, question: str) -> str:
         """Raises as `confirm`."""
         with self._around():
-            return self._ask(question, ": ").strip()
+            return self._ask(question.rstrip(": "), ": ").strip()
 
     def _ask(self, question: str, end: str) -> str:
         if not self.present or self._answers is None:

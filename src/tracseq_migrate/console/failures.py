@@ -22,7 +22,8 @@ def render_error(error: TracseqMigrateError, ink: Ink) -> str:
         failed = error.message
     code = exit_code_of(error)
     mark = ink.marks.back if code == 5 else ink.marks.waiting if code == 9 else ink.marks.failed
-    lines.append(((f"{mark} {failed}", Tone.BAD),))
+    first, _, rest = failed.partition("\n")
+    lines.append(((f"{mark} {first}", Tone.BAD), f"\n{rest}" if rest else ""))
     lines.append((("  state: ", Tone.MUTED), error.state))
     if error.hint:
         lines.append((("  next:  ", Tone.MUTED), error.hint))

@@ -18,6 +18,7 @@ from tracseq_migrate.console.terminal import abilities, size
 from tracseq_migrate.errors import TracseqMigrateError
 from tracseq_migrate.operations.observer import Observer
 from tracseq_migrate.operations.views import Header, View
+from tracseq_migrate.redact import Redactor
 
 
 class OpenObserver(Observer, Protocol):
@@ -37,19 +38,18 @@ class Screen:
     def __init__(
         self,
         *,
-        stdout: TextIO,
-        stderr: TextIO,
+        stdout: TextIO | None,
+        stderr: TextIO | None,
         stdin: TextIO | None,
         environ: Mapping[str, str],
         as_json: bool = False,
         quiet: bool = False,
         verbose: bool = False,
         no_color: bool = False,
-        hide: Callable[[str], str] = str,
     ) -> None:
         self._environ, self._stdin = dict(environ), stdin
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
-        self._hide = hide
+        self._hide: Callable[[str], str] = Redactor().text  # passwords in URLs are known without any environment
         self._out, self._err = Stream(stdout), Stream(stderr)
         self._out_can = abilities(stdout, environ, no_color=no_color)
         self._err_can = abilities(stderr, environ, no_color=no_color)

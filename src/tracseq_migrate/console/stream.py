@@ -16,13 +16,13 @@ class Stream:
     """One output, written from any thread, flushed at every call.
 
     When the reader has gone away (``| head``) the rest is dropped in silence, as people expect; any other failure is kept in
-    ``failure`` for the one who closes the screen.
+    ``failure`` for the one who closes the screen. A stream that was closed before the start (``>&-``) is None.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO | None) -> None:
         self.file = file
         self.failure: OSError | None = None
-        self.gone = False
+        self.gone = file is None
         self._lock = threading.Lock()
 
     @property
@@ -31,36 +31,39 @@ class Stream:
 
     def write(self, text: str) -> None:
         with self._lock:
-            if self.gone:
+            file = self.file
+            if self.gone or file is None:
                 return
             try:
-                self.file.write(self._encodable(text))
-                self.file.flush()
+                file.write(_encodable(text, file))
+                file.flush()
             except ValueError:  # closed under us
                 self.gone = True
             except OSError as error:
                 self.gone = True
                 if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):
                     self.failure = error
-                self._let_go()
+                _let_go(file)
 
     def line(self, text: str = "") -> None:
         self.write(text + "\n")
 
-    def _encodable(self, text: str) -> str:
-        encoding = getattr(self.file, "encoding", None) or "utf-8"
-        try:
-            text.encode(encoding)
-        except UnicodeEncodeError:
-            return text.encode(encoding, "backslashreplace").decode(encoding)
-        return text
 
-    def _let_go(self) -> None:
-        """Point a standard stream elsewhere: the interpreter flushes it once more at exit, and would complain there."""
-        if self.file in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                try:
-                    os.dup2(nowhere, self.file.fileno())
-                finally:
-                    os.close(nowhere)
+def _encodable(text: str, file: TextIO) -> str:
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+def _let_go(file: TextIO) -> None:
+    """Point a standard stream elsewhere: the interpreter flushes it once more at exit, and would complain there."""
+    if file in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.dup2(nowhere, file.fileno())
+            finally:
+                os.close(nowhere)

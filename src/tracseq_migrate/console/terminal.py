@@ -39,7 +39,7 @@ def is_terminal(stream: TextIO | None) -> bool:
         return False
 
 
-def abilities(stream: TextIO, environ: Mapping[str, str], *, no_color: bool) -> Abilities:
+def abilities(stream: TextIO | None, environ: Mapping[str, str], *, no_color: bool) -> Abilities:
     """What ``stream`` can do. ``no_color`` and NO_COLOR win over FORCE_COLOR, which wins over what the stream is.
 
     Variables that continuous integration sets decide nothing: a pipe is a pipe there too.
@@ -68,7 +68,7 @@ def _depth(environ: Mapping[str, str], *, no_color: bool, able: bool) -> Depth:
     return Depth.FULL if many or forced in ("2", "3") else Depth.BASIC
 
 
-def _encodes(stream: TextIO, sample: str) -> bool:
+def _encodes(stream: TextIO | None, sample: str) -> bool:
     try:
         sample.encode(getattr(stream, "encoding", None) or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -86,10 +86,10 @@ def _reflows(environ: Mapping[str, str]) -> bool:
     )
 
 
-def size(stream: TextIO, environ: Mapping[str, str]) -> tuple[int, int]:
+def size(stream: TextIO | None, environ: Mapping[str, str]) -> tuple[int, int]:
     """Columns and lines, at least 10 and 3. A terminal is measured at each call, since windows change."""
     columns, lines = 0, 0
-    if is_terminal(stream):
+    if stream is not None and is_terminal(stream):
         try:
             columns, lines = os.get_terminal_size(stream.fileno())
         except (OSError, ValueError):

@@ -7,9 +7,10 @@ Nothing here knows what a plan or an environment is.
 from tracseq_migrate.document.places import Path, Place, Places
 from tracseq_migrate.document.reader import Document, inspect, read
 from tracseq_migrate.document.refusals import findings_from
-from tracseq_migrate.document.wording import closest, did_you_mean, quoted
+from tracseq_migrate.document.wording import NAME_PATTERN, closest, did_you_mean, quoted, shown
 
 __all__ = [
+    "NAME_PATTERN",
     "Document",
     "Path",
     "Place",
@@ -20,4 +21,5 @@ __all__ = [
     "inspect",
     "quoted",
     "read",
+    "shown",
 ]

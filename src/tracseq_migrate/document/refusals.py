@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracseq_migrate.document.places import Path
 from tracseq_migrate.document.reader import Document
-from tracseq_migrate.document.wording import closest, did_you_mean, quoted
+from tracseq_migrate.document.wording import NAME_PATTERN, closest, did_you_mean, quoted
 from tracseq_migrate.errors import Finding
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ _EXPECTED = {
     "a mapping": ("dict_type", "model_type", "model_attributes_type", "mapping_type", "dataclass_type"),
 }
 _NOUN = {kind: noun for noun, kinds in _EXPECTED.items() for kind in kinds}
+_SHAPES = {
+    NAME_PATTERN: "small letters, digits and dashes, a letter first",
+    r"^[A-Za-z_][A-Za-z0-9_]*$": "letters, digits and underscores, no digit first",
+}
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 
@@ -33,6 +37,11 @@ class _Refusal:
     labelled: bool
     """Whether the model's way to it has parts that the document has not: it comes from one member of a union."""
     details: ErrorDetails
+
+    @property
+    def of_key(self) -> bool:
+        """Whether it is the key that was refused, not the value."""
+        return "[key]" in self.details["loc"] or bool(self.details.get("ctx", {}).get("at_key"))
 
 
 def findings_from(
@@ -84,7 +93,7 @@ def _of_group(path: Path, group: Sequence[_Refusal], document: Document, keys: _
         elif kind in ("literal_error", "enum"):
             choices += _choices(str(details.get("ctx", {}).get("expected", "")))
         else:
-            findings.append(_single(path, details, document))
+            findings.append(_single(path, refusal, document))
     if nouns or choices:
         findings.append(_mismatch(path, nouns, choices, document))
     return findings
@@ -123,9 +132,10 @@ def _remedy(found: Any, expected: str, choices: Sequence[str]) -> str:
     return ""
 
 
-def _single(path: Path, details: ErrorDetails, document: Document) -> Finding:
+def _single(path: Path, refusal: _Refusal, document: Document) -> Finding:
+    details = refusal.details
     context: Mapping[str, Any] = details.get("ctx", {})
-    found = quoted(document.at(path))
+    found = quoted(path[-1] if refusal.of_key else document.at(path))
     remedy = str(context.get("remedy", ""))
     match details["type"]:
         case "value_error" | "assertion_error":
@@ -147,11 +157,15 @@ def _single(path: Path, details: ErrorDetails, document: Document) -> Finding:
         case "string_too_long":
             message = f"the text is too long: at most {context['max_length']} characters"
         case "string_pattern_mismatch":
-            message = f"{found} does not fit the pattern {context['pattern']}"
+            pattern = str(context["pattern"])
+            message = f"{found} is not of the right form"
+            remedy = _SHAPES.get(pattern) or (
+                "it begins with /" if pattern.startswith("^/") else f"it fits {pattern}"
+            )
         case _:
             text = details["msg"]
             message = text if context.get("verbatim") else text[:1].lower() + text[1:]
-    return document.finding(path, message, remedy, key=bool(context.get("at_key")))
+    return document.finding(path, message, remedy, key=refusal.of_key)
 
 
 class _Keys:

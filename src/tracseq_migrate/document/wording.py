@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
+
+NAME_PATTERN = r"^[a-z][a-z0-9-]*$"
+"""The shape of every name that people give: weeks, steps, services, environments."""
 
 _LONGEST = 60
 _LISTED = 12
+
+
+def shown(path: Path) -> str:
+    """A file as a finding names it: relative where it lies below the current folder, so that it can be clicked or typed."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def quoted(value: Any) -> str:

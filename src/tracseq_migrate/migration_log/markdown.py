@@ -8,7 +8,7 @@ from tracseq_migrate.printable import one_line
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile(r"[&<>]|[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
-_LEADING = re.compile(r"^(?:(\d+)([.)])|([#+=:-]))")
+_LEADING = re.compile(r"^(?:(\d{1,9})([.)])(?= |$)|([#+=-]))")
 
 
 class Markdown(str):

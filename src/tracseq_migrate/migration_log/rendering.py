@@ -13,7 +13,7 @@ from tracseq_migrate.errors import Finding, InvalidInput
 from tracseq_migrate.journal.chain import GENESIS
 from tracseq_migrate.journal.replay import replay
 from tracseq_migrate.migration_log.file import footer_line
-from tracseq_migrate.migration_log.markdown import code, md
+from tracseq_migrate.migration_log.markdown import Markdown, code, md
 from tracseq_migrate.migration_log.sections import sections
 from tracseq_migrate.migration_log.template import Template, packaged_template
 from tracseq_migrate.ports import Event
@@ -38,14 +38,14 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
     state = replay(events)
     # Markdown has no autoescape in Jinja; every expression that is not Markdown already is escaped at the way out.
     machine = SandboxedEnvironment(
-        autoescape=False,  # noqa: S701 - the escaping for Markdown is `finalize`
+        autoescape=False,
         finalize=md,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    machine.filters.update(md=md, code=code, time=_time, took=_took)
+    machine.filters.update(md=md, code=code, safe=Markdown, time=_time, took=_took)
     values: dict[str, Any] = {
         "environment": environment,
         "sections": sections(events),
@@ -58,7 +58,9 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
     try:
         body = machine.from_string(template.text).render(values)
     except TemplateSyntaxError as error:
-        raise InvalidInput([Finding(template.name, error.lineno, 1, error.message or "broken template")]) from error
+        raise InvalidInput(
+            [Finding(template.name, error.lineno, 1, error.message or "broken template")]
+        ) from error
     except Exception as error:  # noqa: BLE001 - whatever an operator's template does is a finding, never a crash
         _refuse(template, error)
     body = body.rstrip("\n") + "\n\n"
@@ -67,9 +69,13 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
 
 
 def _refuse(template: Template, error: Exception) -> NoReturn:
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"]
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<template>"
+    ]
     message = f"the template failed: {type(error).__name__}: {error}"
-    raise InvalidInput([Finding(template.name, lines[-1] if lines and lines[-1] else 1, 1, message)]) from error
+    raise InvalidInput(
+        [Finding(template.name, lines[-1] if lines and lines[-1] else 1, 1, message)]
+    ) from error
 
 
 def _time(at: datetime | str | None) -> str:

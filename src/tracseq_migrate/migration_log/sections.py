@@ -20,22 +20,14 @@ FINAL_OUTCOMES = frozenset({"proven", "completed"})
 
 
 @dataclass(slots=True)
-class Word:
-    """Who did what, by which command: the beginning of an execution, or going on with it."""
-
-    at: datetime
-    what: str
-    person: str
-    person_from: str
-    command: str
-
-
-@dataclass(slots=True)
-class Moment:
-    """Something that happened to the execution as a whole, in a sentence."""
+class Happening:
+    """Something that happened to the execution as a whole; by whom and by which command, where a person did it."""
 
     at: datetime
     text: str
+    person: str = ""
+    person_from: str = ""
+    command: str = ""
 
 
 @dataclass(slots=True)
@@ -72,7 +64,7 @@ class StepStory:
     seconds: float | None = None
     attempts: int = 0
     evidence: list[str] = field(default_factory=list)
-    trouble: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     checkpoints: list[str] = field(default_factory=list)
 
 
@@ -113,8 +105,7 @@ class Section:
     environment: str = ""
     digest: str = ""
     version: str = ""
-    words: list[Word] = field(default_factory=list)
-    moments: list[Moment] = field(default_factory=list)
+    timeline: list[Happening] = field(default_factory=list)
     checks: list[CheckResult] = field(default_factory=list)
     signatures: list[SignatureUsed] = field(default_factory=list)
     steps: list[StepStory] = field(default_factory=list)
@@ -142,7 +133,8 @@ class Section:
 
     @property
     def person(self) -> str:
-        return self.words[0].person if self.words else ""
+        """Who began it; empty where that is not told."""
+        return self.timeline[0].person if self.timeline else ""
 
 
 def sections(events: Iterable[Event]) -> list[Section]:
@@ -205,7 +197,7 @@ class _Fold:
         section = self._begin(event, "run")
         section.environment, section.digest = _text(data, "environment"), _text(data, "digest")
         section.version = _text(data, "version")
-        section.words.append(_word(event, "began"))
+        section.timeline.append(_by(event, "began"))
         section.signatures = [
             s for s in self._signed.get(event.week, []) if s.digest == section.digest and _holds(s, event.at)
         ]
@@ -218,10 +210,10 @@ class _Fold:
             self._supersede(event, f"taken back by rollback {event.run_id}")
             section = self._begin(event, "rollback")
             section.version = _text(data, "version")
-            section.words.append(_word(event, "began"))
+            section.timeline.append(_by(event, "began"))
         else:
             self._open[event.run_id] = section
-            section.moments.append(Moment(event.at, "a step failed; everything goes back"))
+            section.timeline.append(Happening(event.at, "a step failed; everything goes back"))
         section.of, section.reason = of, _text(data, "reason")
         section.automatic, section.kept = bool(data.get("automatic")), _text(data, "to")
 
@@ -251,11 +243,13 @@ class _Fold:
     def _supersede(self, event: Event, why: str) -> None:
         """Sections of this week that are open have got their last word: the week goes on in another execution."""
         for section in {id(s): s for s in self._open.values() if s.week == event.week}.values():
-            section.moments.append(Moment(event.at, why))
-            self._close(section, event)
+            section.timeline.append(Happening(event.at, why))
+            if section.outcome == "not ended":
+                section.outcome = "broken off"
+            self._close(section)
 
-    def _close(self, section: Section, event: Event) -> None:
-        section.finished, section.ended = True, event.at
+    def _close(self, section: Section) -> None:
+        section.finished = True
         self._open = {key: value for key, value in self._open.items() if value is not section}
 
     def _close_if_ended(self, event: Event) -> None:
@@ -265,7 +259,8 @@ class _Fold:
         if event.type == v.ROLLBACK_FINISHED or (
             event.type == v.RUN_FINISHED and section.outcome in FINAL_OUTCOMES
         ):
-            self._close(section, event)
+            section.ended = event.at
+            self._close(section)
         if event.type == v.ROLLBACK_FINISHED and section.outcome == "rolled-back":
             self._signed.pop(event.week, None)  # a new run needs new signatures
 
@@ -276,13 +271,13 @@ def _tell(section: Section, event: Event, titles: Mapping[str, str]) -> None:
     match event.type:
         case v.RUN_RESUMED:
             back = " backward" if data.get("direction") == "backward" else ""
-            section.words.append(_word(event, f"went on{back}"))
+            section.timeline.append(_by(event, f"went on{back}"))
         case v.RUN_PAUSED:
             section.outcome = "waiting"
-            section.moments.append(Moment(at, f"paused: {_text(data, 'why')}"))
+            section.timeline.append(Happening(at, f"paused: {_text(data, 'why')}"))
         case v.RUN_INTERRUPTED:
             section.outcome = "interrupted"
-            section.moments.append(Moment(at, f"interrupted by signal {_text(data, 'signal')}"))
+            section.timeline.append(Happening(at, f"interrupted by signal {_text(data, 'signal')}"))
         case v.RUN_FINISHED:
             section.outcome = _text(data, "outcome")
         case v.CHECKED:
@@ -291,7 +286,10 @@ def _tell(section: Section, event: Event, titles: Mapping[str, str]) -> None:
                 for result in data.get("results", [])
             ]
         case v.ROLLBACK_FINISHED:
-            section.outcome, section.left = _text(data, "outcome"), [str(text) for text in data.get("left", [])]
+            section.outcome, section.left = (
+                _text(data, "outcome"),
+                [str(text) for text in data.get("left", [])],
+            )
         case v.LOSS_ACCEPTED:
             summary = [str(text) for text in data.get("summary", [])]
             count = int(data.get("count", 0))
@@ -319,7 +317,7 @@ def _settle(section: Section, event: Event) -> None:
         if owed.step == event.step and owed.name == name:
             owed.settled = True
             return
-    section.moments.append(Moment(event.at, f"the obligation {name} of step {event.step} ended"))
+    section.timeline.append(Happening(event.at, f"the obligation {name} of step {event.step} ended"))
 
 
 def _story(section: Section, event: Event, titles: Mapping[str, str]) -> StepStory:
@@ -355,17 +353,17 @@ def _tell_step(story: StepStory, event: Event) -> None:
         case v.WAITING:
             until = f" until {_text(data, 'until')}" if data.get("until") else ""
             story.outcome = "waiting"
-            story.trouble.append(f"waited for {_text(data, 'on')}{until}")
+            story.notes.append(f"waited for {_text(data, 'on')}{until}")
         case v.FAILED:
             story.outcome = "failed"
             doubt = " (its effect may have come about)" if data.get("unknown") else ""
             attempt = f"attempt {_text(data, 'attempt')} " if data.get("attempt") else ""
-            story.trouble.append(f"{attempt}failed: {_text(data, 'error')}{doubt}{_hint(data)}")
+            story.notes.append(f"{attempt}failed: {_text(data, 'error')}{doubt}{_hint(data)}")
         case v.REVERT_FAILED:
             story.outcome = "could not be reverted"
-            story.trouble.append(f"{_text(data, 'error')}{_hint(data)}")
+            story.notes.append(f"{_text(data, 'error')}{_hint(data)}")
         case v.PROBED:
-            story.trouble.append(f"probed: {_text(data, 'found')}: {_text(data, 'detail')}")
+            story.notes.append(f"probed: {_text(data, 'found')}: {_text(data, 'detail')}")
         case v.REVERTING:
             story.outcome = "in doubt"
 
@@ -377,9 +375,11 @@ def _end(story: StepStory, data: Mapping[str, Any], outcome: str) -> None:
     story.evidence = [_text(line, "text") for line in data.get("evidence", []) if isinstance(line, Mapping)]
 
 
-def _word(event: Event, what: str) -> Word:
+def _by(event: Event, what: str) -> Happening:
     data = event.data
-    return Word(event.at, what, _text(data, "person"), _text(data, "person_from"), _text(data, "command"))
+    return Happening(
+        event.at, what, _text(data, "person"), _text(data, "person_from"), _text(data, "command")
+    )
 
 
 def _hint(data: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.signing import item_line, sign, sign_item
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import ApprovedView, ItemLine
-from tracseq_migrate.plan import WeekPlan, digest_of
+from tracseq_migrate.plan import WeekPlan
 
 
 def approve(system: System, week: str, item: str, *, evidence: str, claimed: str) -> ApprovedView:
@@ -41,7 +41,7 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
         return ApprovedView(
             system.header, plan.week, item, ask, person.name, claimed, evidence, None, (), follow
         )
-    digest = digest_of(plan, system.digest_view)
+    digest = system.digest_of(plan)
     for candidate in plan.checklist:
         if candidate.id == item:
             person = sign_item(

@@ -6,11 +6,11 @@ journal is asked of reality by ``probe`` before anything is done about it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
@@ -162,9 +162,11 @@ class Execution:
             # Every sibling comes to its end before anything goes back: nothing is torn out of a step's hands.
             futures = [pool.submit(self._carry, entry) for entry in batch]
             outcomes = [future.result() for future in futures]
-        failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]
-        paused = [outcome for outcome in outcomes if isinstance(outcome, Paused)]
-        return next(iter([*failed, *paused]), None)
+        first: Failed | Paused | None = None
+        for outcome in outcomes:
+            if outcome is not None and (first is None or isinstance(outcome, Failed)):
+                first = outcome
+        return first
 
     def _carry(self, entry: StepEntry) -> Failed | Paused | None:
         record = self._week.steps.get(entry.id)
@@ -181,6 +183,7 @@ class Execution:
             reraise=True,
         )
         number = 0
+        waiting: Paused | None = None
         try:
             for attempt in retrying:
                 with attempt:
@@ -424,9 +427,7 @@ class Execution:
         ctx = self._context(entry)
         hint = ""
         try:
-            evidence = entry.step.revert(ctx, record.undo, [c.name for c in record.checkpoints])
-            if not evidence:
-                raise StepFailed("it gives no evidence that it was taken back")
+            evidence = self._evidence_of_revert(entry, record, ctx)
         except LossRefused as refused:
             lines = summary(list(refused.losses))
             error = f"{len(refused.losses)} writes would be left on the new side ({'; '.join(lines)}), so it stays in force"
@@ -444,6 +445,13 @@ class Execution:
         self._emit_failed(entry, "revert", error, hint, system.clock.monotonic() - began)
         return f"{error}{f' {hint}' if hint else ''}"
 
+    @staticmethod
+    def _evidence_of_revert(entry: StepEntry, record: StepRecord, ctx: StepContext) -> list[Evidence]:
+        evidence = entry.step.revert(ctx, record.undo, [c.name for c in record.checkpoints])
+        if not evidence:
+            raise StepFailed("it gives no evidence that it was taken back")
+        return evidence
+
     # Telling
 
     def _emit_began(self, entry: StepEntry, doing: Doing) -> None:
@@ -454,7 +462,7 @@ class Execution:
     def _emit_done(
         self,
         entry: StepEntry,
-        evidence: Sequence[dict[str, object]],
+        evidence: Sequence[Mapping[str, Any]],
         seconds: float,
         *,
         undone: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracseq_migrate.journal import chain
 from tracseq_migrate.journal import vocabulary as v
-from tracseq_migrate.migration_log import recognise
+from tracseq_migrate.migration_log.file import recognise
 from tracseq_migrate.operations.keeping import write_rendered
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.system import System
@@ -34,7 +34,7 @@ def verify_chain(system: System) -> ChainView:
     if not system.files.exists(path):
         file_state = "missing" if events else "not written yet"
     else:
-        footer = recognise(system.files.read(path).decode("utf-8", "replace"))
+        footer = recognise(system.files.read(path))
         if footer is None:
             file_state = "edited by hand, or not ours"
         elif not (0 < footer.seq <= len(events) and events[footer.seq - 1].hash == footer.head):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tracseq_migrate.errors import TracseqMigrateError
 from tracseq_migrate.journal import vocabulary as v
-from tracseq_migrate.migration_log import render, write_log
+from tracseq_migrate.migration_log.file import write_log
+from tracseq_migrate.migration_log.rendering import render
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.observer import Warned
 from tracseq_migrate.operations.system import System
@@ -24,23 +25,20 @@ class Kept:
 
 def write_rendered(system: System, ledger: Ledger) -> Kept:
     """Render the log and write it, keeping aside what is not our last render. Raises `InvalidInput`, `OSError`."""
-    template = system.files.read(system.log.template).decode() if system.log.template else None
-    text = render(
-        ledger.events,
-        environment=system.environment,
-        template=template,
-        template_name=str(system.log.template or ""),
-    )
+    text = render(ledger.events, environment=system.environment, template=system.log.template())
     written = write_log(system.files, system.log.path, text, known_heads=ledger.known_head)
     return Kept(written.changed, written.kept_aside)
 
 
 def keep_log(system: System, ledger: Ledger, week: str, run_id: str) -> None:
-    """Write and commit the log. A log that cannot be kept never fails a run: the journal has it all, and it can be rendered again."""
+    """Write and commit the log.
+
+    A log that cannot be kept never fails a run: the journal has it all, and it can be rendered again.
+    """
     now = system.clock.now
     try:
         kept = write_rendered(system, ledger)
-    except (TracseqMigrateError, OSError, UnicodeDecodeError) as error:
+    except (TracseqMigrateError, OSError) as error:
         again = system.type_this("log render")
         system.observer.emit(
             Warned(now(), f"the migration log could not be written ({error}); `{again}` tries again")

@@ -10,7 +10,7 @@ from tracseq_migrate.operations.preflight import order_checks
 from tracseq_migrate.operations.signing import item_line
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import PlannedStep, PlanView
-from tracseq_migrate.plan import StepEntry, WeekPlan, digest_of
+from tracseq_migrate.plan import StepEntry, WeekPlan
 
 _PATIENCE = 20.0
 
@@ -18,7 +18,7 @@ _PATIENCE = 20.0
 def preview(system: System, week: str, *, offline: bool) -> PlanView:
     """The preview of every step, the checklist as it stands, and what would refuse the run now."""
     plan = system.shelf.find(week)
-    digest = digest_of(plan, system.digest_view)
+    digest = system.digest_of(plan)
     ledger = Ledger(system)
     state = ledger.state.week(plan.week)
     stands = state.status in STANDING

@@ -119,12 +119,13 @@ def preview(system: System, week: str, options: RollbackOptions, *, ask: bool) -
     ledger = Ledger(system)
     state = _state_of(system, ledger, week)
     refused = ""
-    try:
-        if state.status is WeekStatus.ROLLED_BACK:
-            raise NotAllowed(f"{state.week} is rolled back already")
-        _refuse(system, ledger, state, options.to)
-    except NotAllowed as error:
-        refused = error.message
+    if state.status is WeekStatus.ROLLED_BACK:
+        refused = f"{state.week} is rolled back already"
+    else:
+        try:
+            _refuse(system, ledger, state, options.to)
+        except NotAllowed as error:
+            refused = error.message
     steps: list[ManualStep] = []
     price = Price((), ())
     if state.plan:
@@ -203,10 +204,7 @@ def _losses_of(
 
 def _state_of(system: System, ledger: Ledger, week: str) -> WeekState:
     """A week by its name in the journal, or by its plan."""
-    if week in ledger.state.weeks:
-        state = ledger.state.week(week)
-    else:
-        state = ledger.state.week(system.shelf.find(week).week)
+    state = ledger.state.week(week if week in ledger.state.weeks else system.shelf.find(week).week)
     if state.status is WeekStatus.NEVER_RUN:
         raise NotAllowed(
             f"{state.week} was never run in environment {system.environment}: there is nothing to go back from",

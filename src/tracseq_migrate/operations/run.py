@@ -25,7 +25,7 @@ from tracseq_migrate.operations.rollback import refuse_later, steps_kept
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import began, finished
 from tracseq_migrate.operations.verify import ask_again
-from tracseq_migrate.plan import WeekPlan, digest_of
+from tracseq_migrate.plan import WeekPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def run(system: System, week: str, options: RunOptions) -> int:
         raise UsageError(
             f"{plan.week} has no step {options.until}; its steps are: {', '.join(e.id for e in plan.entries())}"
         )
-    digest = digest_of(plan, system.digest_view)
+    digest = system.digest_of(plan)
     before = Ledger(system)
     match before.state.week(plan.week).status:
         case WeekStatus.PROVEN | WeekStatus.SOAKING | WeekStatus.COMPLETED:
@@ -93,9 +93,7 @@ def resume(system: System, week: str | None, options: RunOptions) -> int:
         plan = WeekPlan.from_document(state.plan)
         if state.status is WeekStatus.ROLLING_BACK:
             return _go_on_back(system, ledger, plan, state)
-        _same_plan(
-            system, system.shelf.find(name), state, digest_of(system.shelf.find(name), system.digest_view)
-        )
+        _same_plan(system, system.shelf.find(name), state, system.digest_of(system.shelf.find(name)))
         return _go_on(system, ledger, plan, state, options)
 
 

@@ -36,9 +36,8 @@ def status(system: System, week: str | None = None) -> StatusView:
     weeks = [_week_line(plan, shown(ledger.state.week(plan.week), lock), ledger.state) for plan in plans]
     if week is None:
         known = {plan.week for plan in plans}
-        for state in ledger.state.weeks.values():
-            if state.week not in known and state.status is not WeekStatus.NEVER_RUN:
-                weeks.append(_orphan_line(state, shown(state, lock)))
+        orphans = [w for w in ledger.state.weeks.values() if w.week not in known and w.status.applied]
+        weeks += [_orphan_line(state, shown(state, lock)) for state in orphans]
     with ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="ask") as pool:
         services = list(pool.map(lambda name: _service_line(system, name), system.services.names))
         readings = list(pool.map(lambda name: _reading(system, name), system.gateway.instances))

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.observer import Observer
 from tracseq_migrate.operations.views import Header
-from tracseq_migrate.plan import WeekPlan
+from tracseq_migrate.plan import WeekPlan, digest
 from tracseq_migrate.ports import (
     Asker,
     Clock,
@@ -48,10 +49,10 @@ class Shelf(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LogSettings:
-    """The migration log: its file, the operator's template (None: the packaged one), and whether git keeps it."""
+    """The migration log: its file, the template (found when it is needed), and whether git keeps it."""
 
     path: Path
-    template: Path | None
+    template: Callable[[], Template]
     commit: bool
     author: str
 
@@ -115,6 +116,10 @@ class System:
     host: str = ""
     pid: int = 0
     extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def digest_of(self, plan: WeekPlan) -> str:
+        """The digest that runs of a plan in this environment, and signatures for them, are bound to."""
+        return digest(plan, {}, self.digest_view)
 
     def type_this(self, rest: str) -> str:
         """A command that can be typed as it stands, with the global options of this call."""

@@ -28,38 +28,39 @@ def check(plan: WeekPlan, environment: Surroundings | None) -> list[Finding]:
     return findings
 
 
-def check_needs(plans: Sequence[WeekPlan]) -> list[Finding]:
-    """Every need that names no week, or that leads back to the week that has it."""
+def check_needs(plans: Sequence[WeekPlan], unread: Sequence[str] = ()) -> list[Finding]:
+    """Every need that names no week, or that leads back to the week that has it.
+
+    Args:
+        unread: names, without suffix, of files whose week could not be read: a need that may mean one is not unknown.
+    """
     known = {plan.week: plan for plan in plans if plan.week}
     needs = {name: [need.week for need in plan.needs] for name, plan in known.items()}
     findings = []
     for plan in plans:
         if plan.source is None:
             continue
-        for index, need in enumerate(plan.needs):
-            at: Path = ("needs", index, "week")
-            if need.week == plan.week:
-                findings.append(
-                    plan.source.document.finding(at, f"'{plan.week}' needs itself", "take this need away")
-                )
-            elif need.week not in known:
-                remedy = did_you_mean(need.week, known.keys() - {plan.week}, what="other weeks")
-                findings.append(plan.source.document.finding(at, f"unknown week '{need.week}'", remedy))
+        for name in dict.fromkeys(need.week for need in plan.needs):
+            way = _way(name, plan.week, needs)
+            if name == plan.week:
+                message, remedy = f"'{name}' needs itself", "take this need away"
+            elif way:
+                message = f"the needs go in a circle: {' -> '.join((plan.week, *way))}"
+                remedy = "one of them must go"
+            elif name not in known and not any(names_week(stem, name) for stem in unread):
+                message = f"unknown week '{name}'"
+                remedy = did_you_mean(name, known.keys() - {plan.week}, what="other weeks")
             else:
-                way = _way(need.week, plan.week, needs)
-                if way:
-                    circle = " -> ".join((plan.week, *way))
-                    findings.append(
-                        plan.source.document.finding(
-                            at, f"the needs go in a circle: {circle}", "one of them must go"
-                        )
-                    )
+                continue
+            at, _ = _where(plan.source.document, ("needs",), name)
+            findings.append(plan.source.document.finding(at, message, remedy))
     return findings
 
 
 def _way(start: str, goal: str, needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
     """The shortest way along needs from one week to another; empty where there is none."""
-    ways, seen = [(start,)], {start}
+    ways: list[tuple[str, ...]] = [(start,)]
+    seen = {start}
     for way in ways:
         for following in needs.get(way[-1], ()):
             if following == goal:

@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tracseq_migrate import duration
-from tracseq_migrate.document import Document, Path
+from tracseq_migrate.document import NAME_PATTERN, Document, Path
 from tracseq_migrate.duration import Duration
 from tracseq_migrate.ports import Route
 from tracseq_migrate.step import Step, Uses
 
-NAME = r"^[a-z][a-z0-9-]*$"
-Name = Annotated[str, StringConstraints(pattern=NAME)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Sentence = Annotated[str, StringConstraints(min_length=1)]
 Time = Annotated[Duration, Field(gt=0)]
 Risk = Literal["low", "medium", "high"]
@@ -53,12 +52,16 @@ class Need(Written):
 
 
 class ChecklistItem(Written):
-    """What a person signs before anything changes. ``expires`` is in seconds after the signature."""
+    """What a person signs before anything changes. ``expires`` is in seconds."""
 
     id: Name
+    """Its name in commands: approve WEEK ID."""
     ask: Sentence
+    """The sentence that is signed."""
     evidence: Literal["required", "optional", "none"] = "optional"
+    """Whether a text must say what the signature rests on."""
     expires: Time | None = None
+    """How long a signature holds."""
     approvals: int = Field(default=1, ge=1, le=5)
     """How many different people must sign."""
     yes: bool = False
@@ -66,10 +69,12 @@ class ChecklistItem(Written):
 
 
 class Retry(Written):
-    """How often a step is tried in all, and how long is waited in between, in seconds."""
+    """When a step is tried again. ``wait`` is in seconds."""
 
     attempts: int = Field(ge=1, le=100)
+    """How often it is tried in all."""
     wait: Duration = 1.0
+    """How long is waited in between."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
@@ -36,23 +36,36 @@ class WrittenPlan(Written):
     """A week plan as its file has it; its steps are read one by one."""
 
     week: Name
+    """The week's name, as commands take it: week3. The file's name begins with it."""
     title: Sentence
+    """What moves this week, in a few words."""
     risk: Risk
+    """How much users would feel a failure."""
     about: str = ""
+    """What a person should know who runs this week."""
     progress: Annotated[int, Field(ge=0, le=100)] = 0
+    """Per cent of the whole migration that is done when this week is."""
     needs: tuple[Need, ...] = ()
+    """The weeks that must be in force before this one begins."""
     checklist: tuple[ChecklistItem, ...] = ()
+    """What people sign before anything changes."""
     preflight: tuple[Any, ...] = ()
+    """Questions that must pass before anything changes."""
     steps: Annotated[tuple[Any, ...], Field(min_length=1)]
+    """What is done, in this order; going back takes the reverse one."""
 
 
 class WrittenEntry(Written):
     """What every step has besides its kind."""
 
     id: Name
+    """The step's name: unique in the plan; the journal and the commands know it by that."""
     title: Sentence | None = None
+    """What people see of it; each kind has a title of its own."""
     timeout: Time | None = None
+    """How long it may take, tries and waits together; each kind has a time of its own."""
     retry: Retry | None = None
+    """How often it is tried again when it fails."""
 
 
 class WrittenCheck(WrittenEntry):
@@ -136,6 +149,9 @@ class _Reader:
             self.findings += findings_from(error, self.document, model=WrittenPlan)
             refused = {str(details["loc"][0]) for details in error.errors(include_url=False)}
         right = {key: each for key, each in value.items() if key not in refused}
+        for key, model in (("needs", Need), ("checklist", ChecklistItem)):
+            if key in refused and isinstance(value[key], list):
+                right[key] = [each for each in value[key] if _fits(model, each)]
         whole = {"week": "x", "title": "x", "risk": "low", "steps": [{}], **right}
         head = WrittenPlan.model_validate_json(json.dumps(whole), strict=True)
         return head, head.week if "week" in right else ""
@@ -248,8 +264,15 @@ class _Reader:
             self.findings += findings_from(error, self.document, at=at, model=kind)
             return None
 
-    def _items(self, items: Iterable[ChecklistItem]) -> None:
+    def _items(self, items: Sequence[ChecklistItem]) -> None:
+        written = self.document.value.get("checklist")
         for index, item in enumerate(items):
+            if isinstance(written, list) and len(written) > len(
+                items
+            ):  # some were refused: find this one again
+                index = next(
+                    number for number, each in enumerate(written) if _fits(ChecklistItem, each, item)
+                )
             at: Path = ("checklist", index)
             self._name(item.id, (*at, "id"))
             if item.yes and item.evidence == "required":
@@ -278,6 +301,14 @@ class _Reader:
 
     def _find(self, at: Path, message: str, remedy: str = "", *, key: bool = True) -> None:
         self.findings.append(self.document.finding(at, message, remedy, key=key))
+
+
+def _fits(model: type[Written], value: Any, equal: Written | None = None) -> bool:
+    try:
+        read = model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return False
+    return equal is None or read == equal
 
 
 def _text(value: Any) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from tracseq_migrate.document import did_you_mean
+from tracseq_migrate.document import did_you_mean, shown
 from tracseq_migrate.errors import Finding, InvalidInput, InvalidSetup, UsageError
 from tracseq_migrate.plan.checks import check, check_needs, names_week
 from tracseq_migrate.plan.model import Surroundings, WeekPlan
@@ -104,7 +104,7 @@ class PlanShelf:
 
     @cached_property
     def _needs(self) -> list[Finding]:
-        return check_needs([each.partial for each in self._shelved if each.partial is not None])
+        return check_needs(_partials(self._shelved), _unread(self._shelved))
 
     def _paths(self, folder: Path) -> list[Path]:
         return sorted(path for suffix in SUFFIXES for path in self.files.list(folder, suffix))
@@ -131,7 +131,7 @@ class PlanShelf:
             body = self.files.read(path)
         except OSError as error:
             raise InvalidSetup(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
-        return read(body, str(path))
+        return read(body, shown(path))
 
     def _findings(self, each: Read) -> list[Finding]:
         findings = list(each.findings)
@@ -147,8 +147,8 @@ class PlanShelf:
         return chosen.plan()
 
     def _needs_with(self, chosen: Read) -> list[Finding]:
-        others = [each.partial for each in self._shelved if each.partial and _week(each) != _week(chosen)]
-        return check_needs([*others, chosen.partial]) if chosen.partial is not None else []
+        others = [each for each in self._shelved if _week(each) != _week(chosen) and each.file != chosen.file]
+        return check_needs(_partials([*others, chosen]), _unread(others))
 
 
 def is_path(week: str) -> bool:
@@ -160,12 +160,20 @@ def _week(each: Read) -> str:
     return each.partial.week if each.partial is not None else ""
 
 
+def _partials(files: Iterable[Read]) -> list[WeekPlan]:
+    return [each.partial for each in files if each.partial is not None]
+
+
+def _unread(files: Iterable[Read]) -> list[str]:
+    return [Path(each.file).stem for each in files if not _week(each)]
+
+
 def _order(name: str) -> tuple[int, str]:
     number = re.search(r"\d+", name)
     return (int(number.group()) if number else 1_000_000, name)
 
 
-def _twice(plans: Iterable[Read] | Sequence[Read]) -> list[Finding]:
+def _twice(plans: Iterable[Read]) -> list[Finding]:
     first: dict[str, Read] = {}
     findings = []
     for each in plans:

@@ -252,7 +252,7 @@ def _by_fingerprint(
         return Side.UNKNOWN, f"{route.service} and {monolith} answer alike, so a fingerprint tells nothing"
     features = ", ".join(sorted({name for names in telling.values() for name in names}))
     for side, name in ((Side.SERVICE, route.service), (Side.MONOLITH, monolith)):
-        matching = told.count(side)
+        matching = sum(1 for one in told if one is side)
         if matching == len(told):
             return side, f"{matching} of {len(told)} answers have the fingerprint of {name} ({features})"
     service, other = told.count(Side.SERVICE), told.count(Side.MONOLITH)

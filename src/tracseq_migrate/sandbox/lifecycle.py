@@ -195,6 +195,7 @@ def document(state: State) -> dict[str, Any]:
         "seed": state.seed,
         "users": state.users,
         "faults": sorted(state.faults),
+        "orphans": [] if running else [process.pid for process in leftovers.running(state)],
         "pids": pids,
         "states": states,
     }

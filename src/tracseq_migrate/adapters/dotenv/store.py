@@ -56,7 +56,11 @@ class DotenvFlagStore:
 
     def read(self) -> FlagFile:
         body = self._bytes()
-        self._refuse_torn(body)
+        if self._torn(body):
+            # Perhaps another process is writing it over at this moment: look again when it is done.
+            with contextlib.suppress(TimeoutError), durable.exclusively(self._target.parent):
+                body = self._bytes()
+            self._refuse_torn(body)
         return self._file(body)
 
     def preview(self, entries: Mapping[str, str | None]) -> FlagChange:
@@ -73,7 +77,7 @@ class DotenvFlagStore:
     def write(self, entries: Mapping[str, str | None], *, expected: str) -> FlagFile:
         try:
             self._bytes()
-            with durable.exclusively(Path(os.path.realpath(self._path)).parent):
+            with durable.exclusively(self._target.parent):
                 return self._file(self._change(entries, expected))
         except InvalidSetup as error:
             raise StepFailed(error.message, hint=error.hint) from error
@@ -100,11 +104,14 @@ class DotenvFlagStore:
             return body
         if why := self._why_not_writable():
             raise StepFailed(f"the flag file {self._path}: {why}")
-        target = Path(os.path.realpath(self._path))
+        self._refuse_torn(body)
+        target = self._target
+        for copy in self._copies():
+            copy.unlink(missing_ok=True)
+        durable.remove_leftovers(target)
         if self._write == "in-place" or (self._write == "auto" and _must_stay(target)):
             self._write_over(target, body, new)
         else:
-            durable.remove_leftovers(target)
             try:
                 durable.replace(
                     target,
@@ -131,54 +138,63 @@ class DotenvFlagStore:
         folder = self._safety or target.parent
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         copy = folder / f"{_copy_prefix(target)}{_digest(old)[:12]}-{_digest(new)[:12]}.before"
-        durable.replace(copy, old, mode=0o600)
-        descriptor = os.open(target, os.O_RDWR | os.O_CLOEXEC)
+        put_back = True
         try:
-            self._refuse_changed(os.pread(descriptor, _MAX_BYTES + 1, 0), _digest(old))
+            durable.write_new(copy, old)
+            descriptor = os.open(target, os.O_RDWR | os.O_CLOEXEC)
             try:
-                if len(new) > len(old) and hasattr(os, "posix_fallocate"):
-                    # Room first: with the disk full, the old bytes have not been touched yet.
-                    os.posix_fallocate(descriptor, 0, len(new))
-                durable.write_all(descriptor, new)
-                os.ftruncate(descriptor, len(new))
-                os.fsync(descriptor)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(descriptor, len(old))
-                    durable.write_all(descriptor, old)
-                    os.fsync(descriptor)
-                if os.pread(descriptor, _MAX_BYTES + 1, 0) != old:
+                self._refuse_changed(os.pread(descriptor, _MAX_BYTES + 1, 0), _digest(old))
+                put_back = False
+                _overwrite(descriptor, old, new)
+                put_back = True
+            except BaseException:
+                put_back = put_back or os.pread(descriptor, _MAX_BYTES + 1, 0) == old
+                if not put_back:
                     raise StepFailed(
                         f"the flag file {target} could neither be written nor put back",
                         hint=f"Its old content is in {copy}: copy it back.",
                         unknown=True,
                     ) from None
-                copy.unlink(missing_ok=True)
                 raise
+            finally:
+                os.close(descriptor)
         finally:
-            os.close(descriptor)
-        copy.unlink(missing_ok=True)
-        durable.sync_folder(folder)
+            if put_back:
+                copy.unlink(missing_ok=True)
+                durable.sync_folder(folder)
+
+    @property
+    def _target(self) -> Path:
+        return Path(os.path.realpath(self._path))
+
+    def _copies(self) -> list[Path]:
+        """What in-place writes that were cut off have left; their names tell the file before and after."""
+        target = self._target
+        pattern = re.compile(re.escape(_copy_prefix(target)) + r"[0-9a-f]{12}-[0-9a-f]{12}\.before")
+        try:
+            return sorted(
+                entry for entry in (self._safety or target.parent).iterdir() if pattern.fullmatch(entry.name)
+            )
+        except OSError:
+            return []
+
+    def _torn(self, body: bytes) -> Path | None:
+        """The copy of a cut-off write, where the file is neither what it was nor what it was to become."""
+        now = _digest(body)[:12]
+        for copy in self._copies():
+            before, after = copy.name.removesuffix(".before")[-25:].split("-")
+            # A copy that is not whole was cut off itself, before the file was touched.
+            if now not in (before, after) and _digest(copy.read_bytes())[:12] == before:
+                return copy
+        return None
 
     def _refuse_torn(self, body: bytes) -> None:
-        """A cut-off in-place write leaves its copy; a file that is neither old nor new may be torn."""
-        target = Path(os.path.realpath(self._path))
-        folder = self._safety or target.parent
-        pattern = re.compile(re.escape(_copy_prefix(target)) + r"([0-9a-f]{12})-([0-9a-f]{12})\.before")
-        now = _digest(body)[:12]
-        try:
-            names = sorted(entry.name for entry in folder.iterdir())
-        except OSError:
-            return
-        for name in names:
-            match = pattern.fullmatch(name)
-            if match and now not in match.groups():
-                copy = folder / name
-                raise InvalidSetup(
-                    f"the flag file {self._path} may be torn: writing it was cut off by a crash",
-                    hint=f"Compare it with its old content in {copy}; put that back, or keep what is there; "
-                    f"then remove {copy}.",
-                )
+        if copy := self._torn(body):
+            raise InvalidSetup(
+                f"the flag file {self._path} may be torn: writing it was cut off by a crash",
+                hint=f"Compare it with its old content in {copy}; put that back, or keep what is there; "
+                f"then remove {copy}.",
+            )
 
     def _file(self, body: bytes) -> FlagFile:
         declared = {
@@ -282,6 +298,23 @@ class DotenvFlagStore:
 
 def _digest(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()
+
+
+def _overwrite(descriptor: int, old: bytes, new: bytes) -> None:
+    """Write a file over; where that fails, try to write the old bytes again."""
+    try:
+        if len(new) > len(old) and hasattr(os, "posix_fallocate"):
+            # Room first: with the disk full, the old bytes have not been touched yet.
+            os.posix_fallocate(descriptor, 0, len(new))
+        durable.write_all(descriptor, new)
+        os.ftruncate(descriptor, len(new))
+        os.fsync(descriptor)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.ftruncate(descriptor, len(old))
+            durable.write_all(descriptor, old)
+            os.fsync(descriptor)
+        raise
 
 
 def _copy_prefix(target: Path) -> str:

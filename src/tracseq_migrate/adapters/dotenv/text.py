@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import io
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,13 +66,13 @@ class FlagText:
     def lines(self) -> list[Line]:
         found: list[Line] = []
         # A byte order mark is no part of the first name; the findings tell of readers that take it for one.
-        position, number = len(self.text) - len(self.text.removeprefix("\ufeff")), 1
+        position = len(self.text) - len(self.text.removeprefix("\ufeff"))
+        ends = [ending.end() for ending in _LINE_BREAK.finditer(self.text)]
         for binding in parse_stream(io.StringIO(self.text[position:], newline="")):
             whole = binding.original.string
             blank = _BLANK.match(whole)
             leading = blank.group() if blank else ""
-            breaks = list(_LINE_BREAK.finditer(leading))
-            skipped = breaks[-1].end() if breaks else 0
+            skipped = max((ending.end() for ending in _LINE_BREAK.finditer(leading)), default=0)
             own = whole[skipped:]
             for ending in ("\r\n", "\n", "\r"):
                 if own.endswith(ending):
@@ -81,13 +82,10 @@ class FlagText:
                 start = position + skipped
                 # Line breaks inside of a quoted value reach the gateway as plain newlines.
                 value = None if binding.value is None else _LINE_BREAK.sub("\n", binding.value)
-                found.append(
-                    Line(
-                        binding.key, value, binding.error, start, start + len(own), number + len(breaks), own
-                    )
-                )
+                number = 1 + bisect_right(ends, start)
+                end = start + len(own)
+                found.append(Line(binding.key, value, binding.error, start, end, number, own))
             position += len(whole)
-            number += len(_LINE_BREAK.findall(whole))
         return found
 
     @cached_property

@@ -145,12 +145,12 @@ def render_verify(view: VerifyView, look: Look) -> list[Block]:
             blocks.append(Paragraph(((words + line.detail, tone),), indent=5))
     if not view.lines:
         blocks += [Space(), Paragraph(("no week is applied: there is nothing to ask about",))]
-    blocks.append(Space())
     if view.drift:
+        blocks.append(Space())
         blocks.append(Paragraph((("Drift", Tone.BAD), f": {len(view.drift)} found")))
         blocks += [Paragraph((text,), mark=(look.marks.failed, Tone.BAD), indent=2) for text in view.drift]
     elif view.lines:
         bad = sum(line.verdict != "pass" for line in view.lines)
         told = f"{len(view.lines) - bad} of {len(view.lines)} hold" if bad else f"all {len(view.lines)} hold"
-        blocks.append(Paragraph((told,), mark=look.verdict("fail" if bad else "pass")))
+        blocks += [Space(), Paragraph((told,), mark=look.verdict("fail" if bad else "pass"))]
     return blocks + look.next(view.next_command)

@@ -14,10 +14,11 @@ _STAMPS = (Field("created_at", "moment", writable=False), Field("updated_at", "m
 
 
 def monolith_samples() -> Resource:
-    return _Touched(
+    return Resource(
         "samples",
         "samples",
         key="barcode",
+        touch=True,
         fields=[
             Field("name", required=True),
             Field("barcode", required=True),
@@ -60,11 +61,12 @@ def service_samples() -> Resource:
 
 
 def monolith_templates() -> Resource:
-    return _Touched(
+    return Resource(
         "templates",
         "templates",
         key="name",
         enforced=False,
+        touch=True,
         fields=[
             Field("name", required=True),
             Field("description"),
@@ -82,6 +84,7 @@ def service_templates() -> Resource:
         "templates",
         key="name",
         enforced=False,
+        touch=True,
         fields=[
             Field("name", required=True),
             Field("description"),
@@ -98,11 +101,12 @@ def service_templates() -> Resource:
 
 
 def monolith_jobs() -> Resource:
-    return _Touched(
+    return Resource(
         "sequencing/jobs",
         "sequencing_jobs",
         key="name",
         enforced=False,
+        touch=True,
         fields=[
             Field("name", required=True),
             Field("status"),
@@ -134,16 +138,6 @@ def service_jobs() -> Resource:
     )
 
 
-class _Touched(Resource):
-    """The older tables have no trigger that keeps ``updated_at``: the monolith says it itself."""
-
-    async def prepare(self, connection: Connection, values: Values, *, creating: bool) -> Values:
-        if not creating:
-            now = await (await connection.execute("SELECT now() AS now")).fetchone()
-            values["updated_at"] = now["now"] if now else None
-        return values
-
-
 class _ServiceSamples(Resource):
     async def finish(self, connection: Connection, identity: object, values: Values) -> None:
         if values.get("location") is None:
@@ -159,6 +153,6 @@ class _ServiceSamples(Resource):
         )
 
 
-class _ServiceTemplates(_Touched):
+class _ServiceTemplates(Resource):
     def listed(self, asked: Mapping[str, str]) -> sql.Composable | None:
         return None if "status" in asked else sql.SQL("t.status IS DISTINCT FROM 'draft'")

@@ -18,6 +18,7 @@ def monolith_notifications() -> Resource:
         key="subject",
         serial=True,
         enforced=False,
+        touch=True,
         fields=[
             Field("subject", column="title", required=True),
             Field("body", column="message", default=""),

@@ -102,6 +102,7 @@ class Resource:
         enforced: whether the table itself keeps the key unique. Where it does not, creation and renaming take a lock on the
             key and look first: the real tables have no such constraint, and doubles would be nobody's intention.
         append_only: no PATCH and no DELETE.
+        touch: whether a change has to set ``updated_at``, for a table that has no trigger to do it.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class Resource:
         serial: bool = False,
         enforced: bool = True,
         append_only: bool = False,
+        touch: bool = False,
     ) -> None:
         self.path = path
         self.table = table
@@ -122,6 +124,7 @@ class Resource:
         self.serial = serial
         self.enforced = enforced
         self.append_only = append_only
+        self.touch = touch
         reads: list[sql.Composable] = [sql.SQL("t.id AS id")]
         reads += [
             sql.SQL("{} AS {}").format(entry.expression(), sql.Identifier(entry.name))
@@ -216,7 +219,8 @@ class Resource:
             raise Invalid(f"{self.key.name}: missing")
         await self._keep_unique(connection, values, identity)
         values = await self.prepare(connection, values, creating=False)
-        sets, parameters = [], []
+        sets: list[sql.Composable] = []
+        parameters: list[Any] = []
         for column, value in self._columns(values).items():
             name = sql.Identifier(column)
             if any(entry.key and entry.stored_in == column for entry in self.fields.values()):
@@ -225,6 +229,8 @@ class Resource:
                 sets.append(sql.SQL("{} = %s").format(name))
             parameters.append(value)
         if sets:
+            if self.touch:
+                sets.append(sql.SQL("updated_at = now()"))
             query = sql.SQL("UPDATE {} SET {} WHERE id = %s").format(
                 sql.Identifier(self.table), sql.SQL(", ").join(sets)
             )

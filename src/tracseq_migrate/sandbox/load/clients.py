@@ -41,7 +41,7 @@ class Mix:
 
     @classmethod
     def default(cls) -> Mix:
-        return cls(reads=8, pages=1, writes={name: 1.0 for name in RESOURCES})
+        return cls(reads=8, pages=1, writes=dict.fromkeys(RESOURCES, 1.0))
 
     @classmethod
     def parse(cls, text: str | None) -> Mix:

@@ -25,7 +25,7 @@ class Ownership:
         return None if flag in self.mixed else self.services.get(flag, False)
 
 
-class NoTelling(Exception):  # noqa: N818  # named for what it says, like the errors of the ports
+class NoTelling(Exception):
     """The gateway could not be asked who owns what."""
 
 

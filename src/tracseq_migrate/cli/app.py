@@ -1,0 +1,129 @@
+"""The root command and the one exit door: known errors print a message and carry their code; a bug of ours says so."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from tracseq_migrate.cli import approve, log, plan, resume, rollback, run, sandbox, status, validate, verify
+from tracseq_migrate.cli.arguments import globals_first
+from tracseq_migrate.cli.session import Session, variable
+
+_EPILOG = (
+    "Global options may stand anywhere. Variables: TRACSEQ_MIGRATE_CONFIG, TRACSEQ_MIGRATE_ENVIRONMENT. "
+    "Exit codes: docs/runbook.md."
+)
+
+app = typer.Typer(
+    name="tracseq-migrate",
+    help="Moves a monolith to microservices behind a flag-routed gateway, week by week: with proof, and a way back.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from tracseq_migrate import __version__
+
+        typer.echo(f"tracseq-migrate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "-c", "--config", metavar="FILE", help="The environment file; else the nearest one upwards."
+        ),
+    ] = None,
+    environment: Annotated[
+        str | None, typer.Option("-e", "--environment", metavar="NAME", help="The environment in it.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="JSON only on stdout.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only results and errors.")] = False,
+    verbose: Annotated[int, typer.Option("-v", "--verbose", count=True, help="More; -vv: traces.")] = 0,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="The version, and nothing else."),
+    ] = False,
+) -> None:
+    """Settle the global options: flag > variable."""
+    session: Session = context.obj
+    from_variable = variable("CONFIG")
+    session.config = config or (Path(from_variable) if from_variable else None)
+    session.environment = environment or variable("ENVIRONMENT")
+    session.json, session.quiet, session.verbose, session.no_color = json, quiet, verbose, no_color
+
+
+for module in (run, plan, rollback, resume, status, verify, approve, validate):
+    module.register(app)
+app.add_typer(log.app, name="log")
+app.add_typer(sandbox.app, name="sandbox")
+
+
+def start(argv: Sequence[str]) -> int:
+    """Run the command line; returns the exit code."""
+    from tracseq_migrate.errors import Exit, TracseqMigrateError, UsageError
+
+    session = Session(argv=tuple(argv))
+    try:
+        outcome = app(args=globals_first(argv), standalone_mode=False, obj=session)
+        code = outcome if isinstance(outcome, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return Exit.USAGE
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "tracseq-migrate"
+        message = UsageError(error.format_message(), hint=f"`{command} --help` shows how.")
+        session.json = session.json or "--json" in argv
+        code = session.screen.error(message)
+    except click.ClickException as error:
+        code = session.screen.error(UsageError(error.format_message()))
+    except (click.Abort, KeyboardInterrupt):
+        code = Exit.SIGINT
+    except click.exceptions.Exit as error:
+        code = error.exit_code
+    except TracseqMigrateError as error:
+        code = session.screen.error(error)
+        if session.verbose > 1:
+            _trace()
+    except BrokenPipeError:
+        # The reader has gone; what was to be written matters to nobody any more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = Exit.ERROR
+    except Exception as error:  # noqa: BLE001 - the last door: a bug of ours ends as a message and a code, too
+        code = _bug(session, error)
+    if session._screen is not None and session.screen.close() is not None and code == 0:
+        code = Exit.ERROR
+    return int(code)
+
+
+def _bug(session: Session, error: Exception) -> int:
+    from tracseq_migrate.errors import InProgress, TracseqMigrateError
+
+    text = f"a bug of ours: {type(error).__name__}: {error}"
+    hint = "Please report it with the trace that -vv prints."
+    kind = InProgress if session.changing else TracseqMigrateError
+    code = session.screen.error(kind(text, hint=hint))
+    _trace()
+    return code
+
+
+def _trace() -> None:
+    import traceback
+
+    traceback.print_exc()

@@ -1,0 +1,111 @@
+"""One call of the tool: the global options, the screen, and the environment once it is opened."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from tracseq_migrate.cli.signals import Stop, listening
+
+if TYPE_CHECKING:
+    from tracseq_migrate.console.screen import Screen
+    from tracseq_migrate.operations.system import System
+    from tracseq_migrate.operations.views import View
+
+PREFIX = "TRACSEQ_MIGRATE_"
+
+
+@dataclass
+class Session:
+    """What every command is given: flag > variable > file, settled for the global options."""
+
+    config: Path | None = None
+    environment: str | None = None
+    json: bool = False
+    quiet: bool = False
+    verbose: int = 0
+    no_color: bool = False
+    argv: Sequence[str] = ()
+    changing: bool = False
+    """Whether an error now would be one in the middle of something."""
+    stop: Stop = field(default_factory=Stop)
+    _screen: Screen | None = None
+
+    @property
+    def screen(self) -> Screen:
+        """The screen, made when something is first to be shown."""
+        if self._screen is None:
+            from tracseq_migrate.console.screen import Screen
+
+            self._screen = Screen(
+                stdout=sys.stdout,
+                stderr=sys.stderr,
+                stdin=sys.stdin,
+                environ=os.environ,
+                as_json=self.json,
+                quiet=self.quiet,
+                verbose=self.verbose > 0,
+                no_color=self.no_color,
+            )
+        return self._screen
+
+    @property
+    def options(self) -> str:
+        """The global options as they must be typed again in a command that is printed."""
+        words = []
+        if self.config is not None:
+            words += ["-c", str(self.config)]
+        if self.environment is not None:
+            words += ["-e", self.environment]
+        return shlex.join(words)
+
+    @contextmanager
+    def system(self, *, offline: bool = False, watched: bool = False) -> Iterator[System]:
+        """The environment, opened; ``watched`` shows the operation as it goes along."""
+        from tracseq_migrate.cli.wiring import opened
+
+        with opened(self, offline=offline, watched=watched) as system:
+            yield system
+
+    def show(self, view: Callable[[System], View], *, offline: bool = False) -> View:
+        """Open the environment, make a view of it, show it, and give it back."""
+        with self.system(offline=offline) as system:
+            made = view(system)
+            self.screen.show(made)
+        return made
+
+    def operate(self, operation: Callable[[System], int]) -> None:
+        """Carry out an operation that changes something, under signals, and end with its exit code."""
+        with self.system(watched=True) as system:
+            self.screen.header(system.header)
+            self.changing = True
+            with listening(self.stop, told=self.screen.warn, ending=lambda: _end(self.screen)):
+                code = operation(system)
+            self.changing = False
+        if code:
+            raise typer.Exit(code)
+
+
+def _end(screen: Screen) -> None:
+    screen.close()
+
+
+def session_of(context: typer.Context) -> Session:
+    """The session that the root command made."""
+    found = context.find_object(Session)
+    if found is None:
+        raise AssertionError("a command was called without the root command")
+    return found
+
+
+def variable(name: str) -> str | None:
+    """A ``TRACSEQ_MIGRATE_*`` variable; an empty one counts as not set."""
+    return os.environ.get(PREFIX + name) or None

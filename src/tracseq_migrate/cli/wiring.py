@@ -1,0 +1,293 @@
+"""The only constructor of adapters: from an environment file to a system with every port filled."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from tracseq_migrate import __version__
+from tracseq_migrate.adapters.clock import SystemClock
+from tracseq_migrate.adapters.commands import SubprocessCommands
+from tracseq_migrate.adapters.dotenv import DotenvFlagStore
+from tracseq_migrate.adapters.files import LocalFiles
+from tracseq_migrate.adapters.gateway import HttpGateway
+from tracseq_migrate.adapters.git import LocalGit
+from tracseq_migrate.adapters.http import HttpxHttp
+from tracseq_migrate.adapters.identity import (
+    VARIABLE,
+    CommandIdentity,
+    GitIdentity,
+    SystemIdentity,
+    VariableIdentity,
+)
+from tracseq_migrate.adapters.postgres import PostgresDatabases
+from tracseq_migrate.adapters.prober import ThreadProber
+from tracseq_migrate.adapters.processes import CommandStarter, ExternalStarter, ProcessServices, Starter
+from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
+from tracseq_migrate.adapters.sqlite_journal.lease import host_name
+from tracseq_migrate.config import Environment, IdentityCommand, load, locate
+from tracseq_migrate.errors import InvalidSetup, UsageError
+from tracseq_migrate.migration_log.template import find_template
+from tracseq_migrate.operations.guarded import guarded
+from tracseq_migrate.operations.measured import last_unavailability
+from tracseq_migrate.operations.system import Gate, LogSettings, System
+from tracseq_migrate.operations.views import Header
+from tracseq_migrate.plan import PlanShelf, folders
+from tracseq_migrate.ports import (
+    Clock,
+    Commands,
+    Event,
+    FlagStore,
+    Gateway,
+    Identity,
+    Proxy,
+    Rollout,
+    Services,
+    Unreachable,
+)
+from tracseq_migrate.redact import Redactor
+from tracseq_migrate.routing.rollout.reload import ByCommand, Restart, Rolling, Signal
+from tracseq_migrate.routing.rollout.swap import ProxySwap
+
+if TYPE_CHECKING:
+    from tracseq_migrate.cli.session import Session
+    from tracseq_migrate.config.environment import Start
+
+T = TypeVar("T")
+JOURNAL = "journal.sqlite3"
+
+
+def environment_of(session: Session, *, offline: bool) -> Environment:
+    """The environment that the global options, variables and files choose.
+
+    Raises:
+        InvalidInput, InvalidSetup, UsageError: there is none, or it has findings.
+    """
+    files = LocalFiles()
+    path = locate(session.config, Path.cwd(), files)
+    return load(path, files, os.environ, environment=session.environment, offline=offline)
+
+
+@contextmanager
+def opened(session: Session, *, offline: bool, watched: bool) -> Iterator[System]:
+    """Open the environment: every port filled, the journal ready; closed at the end."""
+    environment = environment_of(session, offline=offline)
+    redactor = Redactor(environment.secrets)
+    session.screen.hide(redactor.text)
+    place = environment.state / environment.name
+    store = SqliteJournal(place / JOURNAL, environment=environment.name)
+    lease = SqliteLease(place / JOURNAL, environment=environment.name)
+    try:
+        yield _system(session, environment, redactor, store, lease, place, watched=watched)
+    finally:
+        lease.close()
+        store.close()
+
+
+def _system(
+    session: Session,
+    environment: Environment,
+    redactor: Redactor,
+    store: SqliteJournal,
+    lease: SqliteLease,
+    place: Path,
+    *,
+    watched: bool,
+) -> System:
+    gate = Gate(lease)
+    clock, files = SystemClock(), LocalFiles()
+    commands = guarded(SubprocessCommands(environment.folder, redact=redactor.text), Commands, gate)
+    targets = _targets(environment)
+    http = HttpxHttp(targets)
+    gateway = HttpGateway(
+        http,
+        instances=[instance.name for instance in environment.gateway.instances],
+        names={flag: route.key for flag, route in environment.routes.items()},
+        program=environment.gateway.program,
+    )
+    services = guarded(_services(environment, commands), Services, gate)
+    flags = guarded(
+        DotenvFlagStore(
+            environment.gateway.flags.file,
+            names=environment.routes,
+            write=environment.gateway.flags.write,
+            safety=place,
+        ),
+        FlagStore,
+        gate,
+    )
+    return System(
+        header=Header(
+            environment.name,
+            _known(lambda: environment.gateway.url, "unknown"),
+            _shown(place),
+        ),
+        environment=environment.name,
+        sandbox=environment.sandbox,
+        store=store,
+        lease=lease,
+        gate=gate,
+        clock=clock,
+        interrupt=session.stop,
+        identity=_identity(environment, SubprocessCommands(environment.folder)),
+        asker=session.screen.asker(lambda: session.stop.requested),
+        files=files,
+        git=LocalGit(),
+        http=http,
+        gateway=gateway,
+        flags=flags,
+        rollout=_rollout(environment, gateway, services, commands, clock, gate),
+        services=services,
+        databases=PostgresDatabases(_dsns(environment)),
+        prober=ThreadProber(targets),
+        commands=commands,
+        observer=session.screen.observer() if watched else _Silent(),
+        shelf=PlanShelf(
+            files,
+            folders(files, plans=environment.plans, beside=environment.folder, cwd=Path.cwd()),
+            environment,
+        ),
+        routes=environment.routes,
+        health=environment.health,
+        stores=environment.stores,
+        monolith=environment.monolith,
+        log=LogSettings(
+            environment.log.file,
+            lambda: find_template(files, [environment.folder, Path.cwd()]),
+            environment.log.git.commit,
+            environment.log.git.author,
+        ),
+        losses=place / "losses",
+        digest_view=environment.digest_view(),
+        redact=redactor.value,
+        command=redactor.text(shlex.join(["tracseq-migrate", *session.argv])),
+        options=session.options,
+        version=__version__,
+        host=host_name(),
+        pid=os.getpid(),
+    )
+
+
+class _Silent:
+    """Nobody watches a command that only reads."""
+
+    def emit(self, note: object) -> None:
+        """Reading commands show their view at the end instead."""
+
+
+def _known(value: Callable[[], T], otherwise: T) -> T:
+    """A value of the environment; ``otherwise`` where it cannot be had without the network or a variable."""
+    try:
+        return value()
+    except Unreachable:
+        return otherwise
+
+
+def _targets(environment: Environment) -> dict[str, str]:
+    """The base URLs that are known."""
+    asked: list[tuple[str, Callable[[], str]]] = [
+        ("gateway", lambda: environment.gateway.url),
+        *((instance.name, partial(getattr, instance, "url")) for instance in environment.gateway.instances),
+        *((name, partial(getattr, service, "url")) for name, service in environment.services.items()),
+    ]
+    return {name: url for name, ask in asked if (url := _known(ask, ""))}
+
+
+def _dsns(environment: Environment) -> dict[str, str]:
+    """The connection strings that are known."""
+    asked = {name: partial(getattr, each, "dsn") for name, each in environment.databases.items()}
+    return {name: dsn for name, ask in asked.items() if (dsn := _known(ask, ""))}
+
+
+def _services(environment: Environment, commands: Commands) -> ProcessServices:
+    starters: dict[str, Starter] = {}
+    for name, service in environment.services.items():
+        starters[name] = _starter(name, service.start, environment, commands)
+    for instance in environment.gateway.instances:
+        starters[instance.name] = _starter(instance.name, instance.start, environment, commands)
+    return ProcessServices(starters, tuple(environment.services))
+
+
+def _starter(name: str, start: Start, environment: Environment, commands: Commands) -> Starter:
+    if start.external:
+        return ExternalStarter(name)
+    if start.command is not None:
+        return CommandStarter(
+            commands, name, up=start.command.up, down=start.command.down, status=start.command.status
+        )
+    from tracseq_migrate.adapters.supervisor import SupervisorProgram
+
+    return SupervisorProgram(str(environment.supervisor), str(start.supervisor))
+
+
+def _identity(environment: Environment, commands: Commands) -> Identity:
+    """Who signs. A variable counts in a sandbox only: anybody can set one."""
+    way = environment.identity
+    if isinstance(way, IdentityCommand):
+        return CommandIdentity(way.command, commands)
+    if way == "variable":
+        if not environment.sandbox:
+            raise InvalidSetup(
+                "identity: variable is for sandboxes only, because anybody can set a variable",
+                hint="Choose system, git or a command in the environment file.",
+            )
+        return VariableIdentity(os.environ) if os.environ.get(VARIABLE) else SystemIdentity()
+    return GitIdentity(environment.folder) if way == "git" else SystemIdentity()
+
+
+def _proxy(environment: Environment, gate: Gate) -> Proxy:
+    proxy = environment.gateway.proxy
+    if proxy is None:
+        raise UsageError("strategy proxy needs a proxy in the environment file")
+    if proxy.haproxy is not None:
+        from tracseq_migrate.adapters.haproxy import HaproxyProxy
+
+        return guarded(HaproxyProxy(str(proxy.haproxy.socket), proxy.haproxy.backend), Proxy, gate)
+    from tracseq_migrate.adapters.caddy import CaddyProxy
+
+    assert proxy.caddy is not None  # noqa: S101 - the model has exactly one of the two
+    dials = {
+        instance.name: instance.url.split("://", 1)[1].rstrip("/")
+        for instance in environment.gateway.instances
+    }
+    return guarded(CaddyProxy(proxy.caddy.admin, dials, server=proxy.caddy.server), Proxy, gate)
+
+
+def _rollout(
+    environment: Environment,
+    gateway: Gateway,
+    services: Services,
+    commands: Commands,
+    clock: Clock,
+    gate: Gate,
+) -> Callable[[Sequence[Event]], Rollout]:
+    reload = environment.gateway.reload
+    proxy = _proxy(environment, gate) if reload.strategy == "proxy" else None
+
+    def make(events: Sequence[Event]) -> Rollout:
+        if proxy is not None:
+            return ProxySwap(gateway, proxy, services, clock, start=reload.start, drain=reload.drain)
+        measured = last_unavailability(events, reload.strategy)
+        if reload.strategy == "signal":
+            return Signal(
+                gateway, services, clock, signal=str(reload.signal), start=reload.start, measured=measured
+            )
+        if reload.strategy == "command":
+            return ByCommand(
+                gateway, commands, clock, argv=reload.command or (), start=reload.start, measured=measured
+            )
+        kind = Rolling if reload.strategy == "rolling" else Restart
+        return kind(gateway, services, clock, start=reload.start, measured=measured)
+
+    return make
+
+
+def _shown(path: Path) -> str:
+    """A path as short as it can be read from here."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,40 @@
+"""``validate``: every finding of the environment file and of the plans, at once. Changes nothing, asks nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tracseq_migrate.config import inspect, locate
+from tracseq_migrate.errors import Finding
+from tracseq_migrate.operations.views import FindingLine, ValidateView
+from tracseq_migrate.plan import PlanShelf, folders
+from tracseq_migrate.ports import Files
+
+
+def validate(
+    files: Files,
+    environ: Mapping[str, str],
+    *,
+    config: Path | None,
+    cwd: Path,
+    environment: str | None,
+    week: str | None,
+    offline: bool,
+) -> tuple[ValidateView, Sequence[Finding]]:
+    """What was looked at, and every finding.
+
+    Raises:
+        InvalidSetup: there is no environment file.
+        UsageError: there is no such environment, or no such week.
+    """
+    path = locate(config, cwd, files)
+    looked = inspect(path, files, environ, environment=environment, offline=offline)
+    plans = looked.environment.plans if looked.environment else None
+    shelf = PlanShelf(
+        files, folders(files, plans=plans, beside=path.absolute().parent, cwd=cwd), looked.facts
+    )
+    findings = sorted({*looked.findings, *shelf.inspect(week or "")})
+    names = [str(path), *shelf.names()] if week is None else [str(path), week]
+    lines = [FindingLine(f.file, f.line, f.column, f.message, f.remedy) for f in findings]
+    return ValidateView(names, lines), findings

@@ -1,0 +1,125 @@
+"""What is particular to files on a disk."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tracseq_migrate.adapters.files import LocalFiles
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_modes_whatever_the_umask(tmp_path: Path) -> None:
+    files = LocalFiles()
+    before = os.umask(0o000)
+    try:
+        files.write(tmp_path / "secret", b"x", private=True)
+        files.write(tmp_path / "open", b"x")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "secret") == 0o600
+    assert mode(tmp_path / "open") == 0o644
+
+
+def test_an_existing_file_keeps_its_mode_unless_it_becomes_private(tmp_path: Path) -> None:
+    files, path = LocalFiles(), tmp_path / "a"
+    path.write_bytes(b"")
+    path.chmod(0o664)
+    files.write(path, b"x")
+    assert mode(path) == 0o664
+    files.write(path, b"y", private=True)
+    assert mode(path) == 0o600
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "real.md", tmp_path / "link.md"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    LocalFiles().write(link, b"new")
+    assert link.is_symlink()
+    assert target.read_bytes() == b"new"
+
+
+def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "inside").write_bytes(b"old")
+    with pytest.raises(OSError, match="directory"):
+        LocalFiles().write(folder, b"new")
+    with pytest.raises(OSError, match="directory"):
+        LocalFiles().write(folder / "inside" / "file", b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
+    assert (folder / "inside").read_bytes() == b"old"
+
+
+def test_a_kill_leaves_the_old_or_the_new(tmp_path: Path) -> None:
+    path = tmp_path / "LOG.md"
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from tracseq_migrate.adapters.files import LocalFiles\n"
+        "print('ready', flush=True)\n"
+        "while True:\n"
+        "    for letter in b'ab':\n"
+        "        LocalFiles().write(Path(sys.argv[1]), bytes([letter]) * 200_000)\n"
+    )
+    LocalFiles().write(path, b"a" * 200_000)
+    for round_ in range(5):
+        with subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            time.sleep(0.003 * round_)
+            process.send_signal(signal.SIGKILL)
+        assert path.read_bytes() in (b"a" * 200_000, b"b" * 200_000)
+    # The next write removes what the kill left.
+    LocalFiles().write(path, b"new")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["LOG.md"]
+
+
+def test_list_leaves_folders_out(tmp_path: Path) -> None:
+    (tmp_path / "folder.yaml").mkdir()
+    (tmp_path / "file.yaml").touch()
+    assert LocalFiles().list(tmp_path, ".yaml") == [tmp_path / "file.yaml"]
+
+
+def test_keep_aside_of_a_folder_leaves_it(tmp_path: Path) -> None:
+    folder = tmp_path / "LOG.md"
+    folder.mkdir()
+    with pytest.raises(OSError, match="directory"):
+        LocalFiles().keep_aside(folder)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["LOG.md"]
+
+
+def test_several_that_keep_aside_at_once_keep_everything(tmp_path: Path) -> None:
+    # The links lead to one folder, so all compete for the same free names; each moves files of its own.
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    program = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from tracseq_migrate.adapters.files import LocalFiles\n"
+        "folder, name = Path(sys.argv[1]), sys.argv[2]\n"
+        "class Mine(type(folder)):\n"
+        "    def rename(self, target):\n"
+        "        source = self.with_name(name)\n"
+        "        source.write_text(f'{name} {number}')\n"
+        "        return source.rename(target)\n"
+        "for number in range(40):\n"
+        "    LocalFiles().keep_aside(Mine(folder / 'LOG.md'))\n"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", program, str(shared), name]) for name in ("one", "two")
+    ]
+    assert [process.wait(120) for process in running] == [0, 0]
+    bodies = sorted(entry.read_text() for entry in shared.glob("LOG.aside-*.md"))
+    assert bodies == sorted(f"{name} {number}" for name in ("one", "two") for number in range(40))

@@ -1,0 +1,152 @@
+"""What is particular to commands that are child processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tracseq_migrate.adapters.commands import SubprocessCommands
+from tracseq_migrate.errors import StepFailed
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 60
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def test_it_starts_in_the_folder_or_below(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    commands = SubprocessCommands(tmp_path)
+    assert commands.run(["pwd", "-P"], timeout=30).stdout == f"{tmp_path.resolve()}\n"
+    for below in ("sub", "./sub/../sub", str(tmp_path / "sub")):
+        assert commands.run(["pwd", "-P"], cwd=below, timeout=30).stdout == f"{tmp_path.resolve()}/sub\n"
+
+
+def test_a_folder_outside_is_refused(tmp_path: Path) -> None:
+    inside = tmp_path / "project"
+    inside.mkdir()
+    (inside / "link").symlink_to(tmp_path)
+    commands = SubprocessCommands(inside)
+    for outside in ("..", "/", "link", str(tmp_path)):
+        with pytest.raises(StepFailed, match="outside of the project's folder"):
+            commands.run(["touch", "made"], cwd=outside, timeout=30)
+    with pytest.raises(StepFailed, match="there is no folder nowhere"):
+        commands.run(["touch", "made"], cwd="nowhere", timeout=30)
+    assert not list(tmp_path.rglob("made"))
+
+
+def test_no_shell_unless_asked(tmp_path: Path) -> None:
+    commands = SubprocessCommands(tmp_path)
+    assert commands.run(["echo", "$HOME; exit 7", "*"], timeout=30).stdout == "$HOME; exit 7 *\n"
+    result = commands.run(['echo "$1-$X"; exit 7', "a b"], shell=True, env={"X": "y"}, timeout=30)
+    assert (result.stdout, result.code) == ("a b-y\n", 7)
+
+
+def test_output_is_drained_and_cut_to_its_end(tmp_path: Path) -> None:
+    program = "import sys\nfor n in range(100_000): print(f'line {n:06}'); print('e', file=sys.stderr)"
+    result = SubprocessCommands(tmp_path).run([sys.executable, "-c", program], timeout=120)
+    assert result.code == 0
+    assert result.stdout.endswith("line 099998\nline 099999\n")
+    assert len(result.stdout) == 64 * 1024
+    assert len(result.stderr) == 64 * 1024
+
+
+def test_output_that_is_no_text(tmp_path: Path) -> None:
+    result = SubprocessCommands(tmp_path).run(["printf", "a\\377b"], timeout=30)
+    assert result.stdout == "a\ufffdb"
+
+
+def test_secrets_are_taken_out(tmp_path: Path) -> None:
+    commands = SubprocessCommands(tmp_path, redact=lambda text: text.replace("hunter2", "***"))
+    result = commands.run(["sh", "-c", "echo hunter2; echo hunter2 >&2"], timeout=30)
+    assert (result.stdout, result.stderr) == ("***\n", "***\n")
+    with pytest.raises(StepFailed) as caught:
+        commands.run(["sh", "-c", "echo my hunter2 >&2; sleep 600"], timeout=0.5)
+    assert "it said last:\nmy ***" in caught.value.message
+    with pytest.raises(StepFailed) as caught:
+        commands.run(["./hunter2"], timeout=30)
+    assert "hunter2" not in caught.value.message
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
+def test_the_whole_group_ends_at_the_timeout(tmp_path: Path, trap: str) -> None:
+    script = f"{trap}sleep 600 & echo $! > child; echo $$ > leader; while :; do sleep 600; done"
+    commands = SubprocessCommands(tmp_path, grace=0.3)
+    with pytest.raises(StepFailed, match="did not end within 1 s"):
+        commands.run([script], shell=True, timeout=1)
+    for name in ("child", "leader"):
+        assert gone(int((tmp_path / name).read_text()))
+
+
+def test_a_leader_that_ends_at_once_leaves_no_stubborn_child(tmp_path: Path) -> None:
+    # The leader obeys SIGTERM, the child does not: it gets SIGKILL all the same.
+    script = "(trap '' TERM; echo ready; while :; do sleep 600; done) & echo $! > child; wait"
+    with pytest.raises(StepFailed):
+        SubprocessCommands(tmp_path, grace=5).run([script], shell=True, timeout=1)
+    assert gone(int((tmp_path / "child").read_text()))
+
+
+def test_what_it_leaves_in_the_background_lives_on(tmp_path: Path) -> None:
+    result = SubprocessCommands(tmp_path).run(
+        ["echo started; sleep 600 & echo $! > child"], shell=True, timeout=60
+    )
+    assert (result.code, result.stdout) == (0, "started\n")
+    child = int((tmp_path / "child").read_text())
+    assert alive(child)
+    os.kill(child, 9)
+    assert gone(child)
+
+
+def test_input_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
+    result = SubprocessCommands(tmp_path).run(["true"], stdin="x" * 1_000_000, timeout=60)
+    assert result.code == 0
+
+
+def test_no_input_is_an_empty_one_and_no_terminal(tmp_path: Path) -> None:
+    result = SubprocessCommands(tmp_path).run(
+        ["sh", "-c", "[ -t 0 ] || ps -o sid= -p $$; echo $$"], timeout=30
+    )
+    session, pid = result.stdout.split()
+    assert session == pid
+
+
+def test_it_cannot_be_run(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_text("text")
+    commands = SubprocessCommands(tmp_path)
+    for argv in (["./plain"], ["./nowhere"], ["a\0b"], ["."]):
+        with pytest.raises(StepFailed, match="could not be started") as caught:
+            commands.run(argv, timeout=30)
+        assert caught.value.hint
+
+
+def test_nothing_is_left_open(tmp_path: Path) -> None:
+    commands = SubprocessCommands(tmp_path)
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    commands.run(["true"], timeout=30)
+    before, threads = descriptors(), threading.active_count()
+    for _ in range(5):
+        commands.run(["echo", "x"], stdin="y", timeout=30)
+        with pytest.raises(StepFailed):
+            commands.run(["nowhere"], timeout=30)
+    deadline = time.monotonic() + 30
+    while (descriptors(), threading.active_count()) != (before, threads) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert (descriptors(), threading.active_count()) == (before, threads)

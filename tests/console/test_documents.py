@@ -1,0 +1,151 @@
+"""Each document at each width, in colours and without: nothing is lost, nothing sticks out, nothing is markup."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from rich.cells import cell_len
+
+from tests.console.samples import HOSTILE, NOW, STATUS, VIEWS
+from tracseq_migrate.console.blocks import Command, Diff, Heading, Paragraph, Rows
+from tracseq_migrate.console.documents import Look, blocks_of
+from tracseq_migrate.console.ink import ASCII, UNICODE, Ink, Marks
+from tracseq_migrate.console.layout import lay_out
+from tracseq_migrate.console.terminal import PIPE_COLUMNS, Depth
+from tracseq_migrate.operations.views import View
+
+SGR = re.compile(r"\x1b\[[0-9;]*m")
+WIDTHS = (40, 80, 200, PIPE_COLUMNS)
+
+
+def shown(view: View, columns: int, *, depth: Depth = Depth.NONE, marks: Marks = UNICODE) -> str:
+    return lay_out(blocks_of(view, Look(marks, NOW)), Ink(depth, marks), columns)
+
+
+def squeezed(text: str) -> str:
+    """Without anything that folding may change."""
+    return re.sub(r"\s+", "", SGR.sub("", text))
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+@pytest.mark.parametrize("columns", WIDTHS)
+def test_only_commands_are_wider_than_the_window(name: str, columns: int) -> None:
+    blocks = blocks_of(VIEWS[name], Look(UNICODE, NOW))
+    for block in blocks:
+        text = lay_out([block], Ink(), columns)
+        if not isinstance(block, Command):
+            assert max(cell_len(line) for line in text.split("\n")) <= columns
+        else:
+            assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+def test_every_word_is_there_at_every_width(name: str) -> None:
+    """What a block holds is found whatever the width, in its order, once white space is put aside."""
+    ink = Ink()
+    for block in blocks_of(VIEWS[name], Look(UNICODE, NOW)):
+        match block:
+            case Paragraph(line=line) | Command(line=line):
+                pieces = [ink.plain(line)]
+            case Heading(text=text) | Diff(text=text):
+                pieces = [text]
+            case Rows(rows=rows):
+                pieces = [ink.plain(cell) for row in rows for cell in row]
+            case _:
+                continue
+        for columns in WIDTHS:
+            text = squeezed(lay_out([block], ink, columns))
+            for piece in pieces:
+                assert squeezed(piece) in text
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+@pytest.mark.parametrize("depth", list(Depth))
+def test_colours_change_nothing_but_colours(name: str, depth: Depth) -> None:
+    for columns in (40, 100):
+        coloured = shown(VIEWS[name], columns, depth=depth)
+        bare = "\n".join(line.rstrip() for line in SGR.sub("", coloured).split("\n"))
+        assert bare == shown(VIEWS[name], columns)
+        assert depth is not Depth.NONE or "\x1b" not in coloured
+
+
+def test_there_are_colours() -> None:
+    assert "\x1b[38;5;28m" in shown(STATUS, 100, depth=Depth.FULL)
+    assert "\x1b[32m" in shown(STATUS, 100, depth=Depth.BASIC)
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+def test_a_document_can_be_plain_ascii(name: str) -> None:
+    text = shown(VIEWS[name], 80, marks=ASCII)
+    assert text.encode("ascii").decode() == text
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+def test_no_line_ends_in_blanks(name: str) -> None:
+    for columns in WIDTHS:
+        assert not re.search(r"[ \t]$", shown(VIEWS[name], columns), re.MULTILINE)
+
+
+def test_hostile_text_is_shown_and_not_obeyed() -> None:
+    text = shown(STATUS, 200)
+    assert HOSTILE not in text
+    assert "\\x1b]0;owned\\x07[bold]x[/bold]\\u202eevil\\x9b31m" in text
+
+
+def test_status_says_what_is_off_and_what_to_type() -> None:
+    text = shown(STATUS, 100)
+    lines = [line.strip() for line in text.split("\n")]
+    assert "✗ USE_RAG_SERVICE: g-2 says off" in lines
+    assert "→ next: tracseq-migrate approve week2 look --evidence TEXT" in lines
+    assert any(line.startswith("✓  week1  Notifications, storage, RAG  proven") for line in lines)
+    assert any(line.startswith("✗  USE_RAG_SERVICE") and "differs" in line for line in lines)
+    assert any(line.startswith("?  USE_AUTH_SERVICE") and "unknown" in line for line in lines)
+    assert any(line.startswith("·  USE_TEMPLATE_SERVICE") and "not there" in line for line in lines)
+    assert "progress  ━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  30 %" in lines
+
+
+def test_a_narrow_table_becomes_lists() -> None:
+    assert shown(VIEWS["runs"], 40) == (
+        "\n"
+        "✓ week1 run\n"
+        "   began 2026-11-23T13:00:00Z · took 2h\n"
+        "   · outcome proven · by ada · id\n"
+        "   20261123T130000.000000Z-ab12\n"
+        "? week1 rollback\n"
+        "   began 2026-11-23T15:00:00Z · took not\n"
+        "   ended · outcome in progress · by ada\n"
+        "   · id 20261123T150000.000000Z-ab12\n"
+        "\n"
+        "log: MIGRATION_LOG.md\n"
+        "! the file there was not our last\n"
+        "  render; it is kept as\n"
+        "  MIGRATION_LOG.md.1\n"
+    )
+
+
+def test_a_plan_shows_how_each_line_is_known_and_the_diff() -> None:
+    text = shown(VIEWS["plan"], 120)
+    assert "     assumed: healthy in 30 s\n" in text
+    assert "     cannot be known before: how long requests wait\n" in text
+    assert "     -USE_TEMPLATE_SERVICE=false\n" in text
+    assert "  at once:\n    3. Prove one" in text
+    assert "     → tracseq-migrate approve week2 backup\n" in text
+
+
+def test_an_unknown_answer_is_not_shown_as_a_pass() -> None:
+    text = shown(VIEWS["verify"], 80)
+    assert "  ? Prove /api/storage\n     could not be asked: connection refused\n" in text
+    assert "hold" not in text
+    assert "✓ all 1 hold" in shown(VIEWS["well"], 80)
+
+
+def test_findings_can_be_jumped_to() -> None:
+    assert "\nweeks/week1-safe.yaml:3:1: unknown key 'stpes' (did you mean 'steps'?)\n" in shown(
+        VIEWS["validate"], 200
+    )
+
+
+def test_a_view_that_nothing_shows_is_a_bug_that_is_named() -> None:
+    with pytest.raises(TypeError, match="nothing shows a View"):
+        blocks_of(View(), Look(UNICODE, NOW))
