@@ -56,7 +56,7 @@ def test_a_failed_write_leaves_the_old_and_nothing_else(tmp_path: Path) -> None:
     (folder / "inside").write_bytes(b"old")
     with pytest.raises(OSError, match="directory"):
         LocalFiles().write(folder, b"new")
-    with pytest.raises(OSError, match="directory"):
+    with pytest.raises(FileExistsError):
         LocalFiles().write(folder / "inside" / "file", b"new")
     assert [entry.name for entry in tmp_path.iterdir()] == ["a"]
     assert (folder / "inside").read_bytes() == b"old"
@@ -100,26 +100,26 @@ def test_keep_aside_of_a_folder_leaves_it(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["LOG.md"]
 
 
-def test_several_that_keep_aside_at_once_keep_everything(tmp_path: Path) -> None:
-    # The links lead to one folder, so all compete for the same free names; each moves files of its own.
-    shared = tmp_path / "shared"
-    shared.mkdir()
+def test_names_that_another_takes_meanwhile_are_left_to_it(tmp_path: Path) -> None:
     program = (
-        "import os, sys\n"
+        "import sys\n"
         "from pathlib import Path\n"
-        "from tracseq_migrate.adapters.files import LocalFiles\n"
-        "folder, name = Path(sys.argv[1]), sys.argv[2]\n"
-        "class Mine(type(folder)):\n"
-        "    def rename(self, target):\n"
-        "        source = self.with_name(name)\n"
-        "        source.write_text(f'{name} {number}')\n"
-        "        return source.rename(target)\n"
-        "for number in range(40):\n"
-        "    LocalFiles().keep_aside(Mine(folder / 'LOG.md'))\n"
+        "print('ready', flush=True)\n"
+        "for number in range(1, 400):\n"
+        "    try:\n"
+        "        with open(Path(sys.argv[1]) / f'LOG.aside-{number}.md', 'x') as file:\n"
+        "            file.write('theirs')\n"
+        "        print('took', flush=True)\n"
+        "    except FileExistsError:\n"
+        "        pass\n"
     )
-    running = [
-        subprocess.Popen([sys.executable, "-c", program, str(shared), name]) for name in ("one", "two")
-    ]
-    assert [process.wait(120) for process in running] == [0, 0]
-    bodies = sorted(entry.read_text() for entry in shared.glob("LOG.aside-*.md"))
-    assert bodies == sorted(f"{name} {number}" for name in ("one", "two") for number in range(40))
+    files, path = LocalFiles(), tmp_path / "LOG.md"
+    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for number in range(40):
+            path.write_text(f"ours {number}")
+            files.keep_aside(path)
+        theirs = len(process.stdout.read().splitlines())
+    bodies = sorted(entry.read_text() for entry in tmp_path.iterdir())
+    assert bodies == sorted([f"ours {number}" for number in range(40)] + ["theirs"] * theirs)

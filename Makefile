@@ -1,0 +1,58 @@
+# Two targets do everything: `make demo` shows the main job, `make test` proves the parts. Both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-quick lint format types imports schemas wheel bench-flip bench-startup setup clean help
+
+help: ## what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (PYTHON=...)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## a virtual environment with everything, and haproxy where it may be installed
+	@bash scripts/haproxy.sh
+
+demo: setup ## a whole small TracSeq: weeks 1 and 2 there and back, and the log (about 2 minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
+
+test: setup ## every test, on real PostgreSQL, a real proxy and real processes
+	$(BIN)/python -m pytest
+
+test-quick: $(STAMP) ## the tests that need no sandbox
+	$(BIN)/python -m pytest -m 'not sandbox'
+
+lint: $(STAMP) ## ruff: rules and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(STAMP) ## let ruff put it right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(STAMP) ## mypy, strict
+	$(BIN)/mypy
+
+imports: $(STAMP) ## the rooms know only what is below them
+	$(BIN)/lint-imports
+
+schemas: $(STAMP) ## write schemas/*.json from the models
+	$(BIN)/python -m tracseq_migrate.plan.schema schemas
+
+wheel: $(STAMP) ## build the wheel, install it into an empty environment, run it from another folder
+	@BIN="$(CURDIR)/$(BIN)" bash scripts/wheel.sh
+
+bench-flip: setup ## what clients notice of a flip, behind each proxy and without one
+	$(BIN)/python benchmarks/flip.py
+
+bench-startup: $(STAMP) ## start-up of the commands against a bare typer command
+	$(BIN)/python benchmarks/startup.py
+
+clean: ## take away what was set up here
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .demo
