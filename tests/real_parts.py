@@ -50,6 +50,13 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def accepts(path: Path) -> bool:
+    """Whether somebody listens on a unix socket; its name is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(str(path)) == 0
+
+
 class Exchange(http.server.BaseHTTPRequestHandler):
     """One request of a `RealServer`; a handler answers with `say`, or writes what it likes to ``wfile``."""
 
@@ -254,7 +261,7 @@ backend gateway
 """
         )
         with process([program, "-db", "-f", str(folder / "haproxy.cfg")], folder / "log"):
-            wait_until(lambda: path.exists() and listens(port), "haproxy answers")
+            wait_until(lambda: path.exists() and accepts(path) and listens(port), "haproxy answers")
             yield str(path), port
 
 
@@ -327,6 +334,7 @@ def supervisord(programs: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str
                 f"{key} = {value}"
                 for key, value in {
                     "autostart": "false",
+                    "directory": str(folder),
                     "stdout_logfile": str(folder / f"{name}.out"),
                     "stderr_logfile": str(folder / f"{name}.err"),
                     **options,
@@ -338,7 +346,6 @@ def supervisord(programs: Mapping[str, Mapping[str, str]]) -> Iterator[tuple[str
             f"""[supervisord]
 nodaemon = true
 user = {_user()}
-directory = {folder}
 childlogdir = {folder}
 logfile = {folder}/supervisord.log
 pidfile = {folder}/supervisord.pid
@@ -352,7 +359,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
         )
         program = str(Path(sys.executable).parent / "supervisord")
         with process([program, "-c", str(folder / "supervisord.conf")], folder / "log"):
-            wait_until(path.exists, "supervisord answers")
+            wait_until(lambda: path.exists() and accepts(path), "supervisord answers")
             yield str(path), folder
 
 

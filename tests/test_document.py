@@ -6,14 +6,16 @@ import json
 from typing import Annotated, Any, Literal
 
 import pytest
-import yaml
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from tracseq_migrate.document import NAME_PATTERN, Document, Place, findings_from, inspect, read
 from tracseq_migrate.document.reader import DEEPEST, MOST_BYTES
 from tracseq_migrate.errors import InvalidInput
+
+# The machine may be busy: how long one example takes proves nothing.
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def _read(text: str) -> Document:
@@ -70,11 +72,18 @@ def test_a_scalar_is_read_by_the_core_schema(written: str, value: object) -> Non
 
 
 def test_keys_are_text_whatever_they_look_like() -> None:
-    assert _read("200: a\ntrue: b\noff: c\nnull: d").value == {"200": "a", "true": "b", "off": "c", "null": "d"}
+    assert _read("200: a\ntrue: b\noff: c\nnull: d").value == {
+        "200": "a",
+        "true": "b",
+        "off": "c",
+        "null": "d",
+    }
 
 
 def test_every_key_and_value_has_its_place() -> None:
-    document = _read("# a comment\nweek: week1\nsteps:\n  - {id: a, set: {X: true}}\n  -   é: 1\n      b: 2\n")
+    document = _read(
+        "# a comment\nweek: week1\nsteps:\n  - {id: a, set: {X: true}}\n  -   é: 1\n      b: 2\n"
+    )
     places = document.places
     assert places.key(("week",)) == Place(2, 1)
     assert places.value(("week",)) == Place(2, 7)
@@ -111,7 +120,7 @@ _BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
     [
         (b"", "f.yaml:1:1: the file is empty (it needs a mapping of keys and values)"),
         (b"# only a comment\n", "f.yaml:1:1: the file is empty (it needs a mapping of keys and values)"),
-        (b"---\n...\n", "f.yaml:1:4: the file is empty (it needs a mapping of keys and values)"),
+        (b"---\n...\n", "f.yaml:2:1: the file is empty (it needs a mapping of keys and values)"),
         (
             b"- a\n",
             "f.yaml:1:1: the top of the file is a list, not a mapping "
@@ -127,19 +136,28 @@ _BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
             "f.yaml:3:3: not YAML: mapping values are not allowed in this context "
             "(put a text that has ': ' in it into quotes, or mend the indentation)",
         ),
-        (b"a: 1\nb:\n  a: 2\na: 3", "f.yaml:4:1: the key 'a' stands here twice: first at f.yaml:1:1 (keep one of the two)"),
+        (
+            b"a: 1\nb:\n  a: 2\na: 3",
+            "f.yaml:4:1: the key 'a' stands here twice: first at f.yaml:1:1 (keep one of the two)",
+        ),
         (b"a: x\n---\nb: y\n", "f.yaml:2:1: a second document begins here (put it into a file of its own)"),
         (b"a: \xff", "f.yaml:1:4: not UTF-8: byte 0xff at offset 3 (save it as UTF-8)"),
         (b"\xc3\xa9: 1\nb: \xc3(", "f.yaml:2:4: not UTF-8: byte 0xc3 at offset 9 (save it as UTF-8)"),
         ("a: 1".encode("utf-16"), "f.yaml:1:1: the file is UTF-16, not UTF-8 (save it as UTF-8)"),
-        (b"\x7fELF\x02\x00\xff", "f.yaml:1:7: not a text file: not UTF-8: byte 0xff at offset 6 (save it as UTF-8)"),
+        (
+            b"\x7fELF\x02\x00\xff",
+            "f.yaml:1:7: not a text file: not UTF-8: byte 0xff at offset 6 (save it as UTF-8)",
+        ),
         (b"a\x00b", "f.yaml:1:2: not a text file: a NUL byte (take it out)"),
         (b"a: b\x07", "f.yaml:1:5: the control character U+0007 (take it out)"),
         (
             b"a: !!python/object/apply:os.system [id]",
             "f.yaml:1:4: the tag '!!python/object/apply:os.system' is not allowed (plain values only: take the tag away)",
         ),
-        (b"a: !secret x", "f.yaml:1:4: the tag '!secret' is not allowed (plain values only: take the tag away)"),
+        (
+            b"a: !secret x",
+            "f.yaml:1:4: the tag '!secret' is not allowed (plain values only: take the tag away)",
+        ),
         (
             b"a: !!int x",
             "f.yaml:1:4: 'x' is not what its tag says (put it in quotes where it is meant as text)",
@@ -157,7 +175,11 @@ _BOMB = "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         (b"a: *b", "f.yaml:1:4: the alias *b has no anchor before it (write &b there)"),
         (b"a: &x k\n*x : 1", "f.yaml:2:1: the alias *x stands where a key must be (write the key out)"),
         (b"? [a]\n: b", "f.yaml:1:3: a key must be plain text (a list or a mapping cannot be a key)"),
-        (b"a: 'x\nb: 1", "f.yaml:2:5: not YAML: found unexpected end of stream while scanning a quoted scalar (a quote or bracket that is opened must be closed)"),
+        (
+            b"a: 'x\nb: 1",
+            "f.yaml:2:5: not YAML: found unexpected end of stream while scanning a quoted scalar "
+            "(a quote or bracket that is opened must be closed)",
+        ),
         (
             b"a: x\n\tb: y",
             "f.yaml:2:1: not YAML: found a tab character that violates indentation while scanning a plain scalar "
@@ -188,7 +210,7 @@ def test_what_is_wrong_in_one_place_does_not_hide_the_others() -> None:
         "f.yaml:1:4: the tag '!x' is not allowed (plain values only: take the tag away)",
         "f.yaml:2:4: infinity and not-a-number are not allowed (put it in quotes where it is meant as text)",
         "f.yaml:3:1: the key 'a' stands here twice: first at f.yaml:1:1 (keep one of the two)",
-        "f.yaml:4:5: not YAML: did not find expected node content while parsing a flow node",
+        "f.yaml:5:1: not YAML: did not find expected node content while parsing a flow node",
     ]
 
 
@@ -199,20 +221,27 @@ def test_of_two_equal_keys_the_first_is_kept_for_further_checks() -> None:
     assert len(findings) == 1
 
 
+# Not in a text of YAML: surrogates, control characters, and what it takes for the end of a line.
+_characters = st.characters(
+    codec="utf-16", exclude_categories=["Cs", "Cc"], exclude_characters="\x7f\u2028\u2029\ufeff\ufffe\uffff"
+)
 _json = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abcxyz é-", max_size=6), inner, max_size=4),
+    st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(_characters, max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("abcxyz é-", max_size=6), inner, max_size=4)
+    ),
     max_leaves=20,
 )
 
 
+@_patient
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), _json, max_size=4))
 def test_whatever_json_can_say_is_read_as_it_was_written(value: dict[str, Any]) -> None:
-    for text in (json.dumps(value, ensure_ascii=False), yaml.safe_dump(value, allow_unicode=True)):
-        if value or text.startswith("{}"):
-            assert read(text.encode(), "f.yaml").value == value
+    assert read(json.dumps(value, ensure_ascii=False).encode(), "f.yaml").value == value
+    assert read(json.dumps(value, ensure_ascii=False, indent=1).encode(), "f.yaml").value == value
 
 
+@_patient
 @given(st.binary(max_size=200) | st.text("a:-[]{}&*!|>'\"#,? \n\té0.", max_size=60).map(str.encode))
 def test_nothing_makes_the_reader_fail_otherwise(body: bytes) -> None:
     document, findings = inspect(body, "f.yaml")
@@ -234,7 +263,9 @@ class _Plan(BaseModel):
     flags: dict[str, bool] = Field(default_factory=dict)
     writes: Literal["stranded", "none"] | dict[str, Literal["stranded", "none"]] = "none"
     attempts: int = Field(default=1, ge=1, le=5)
-    names: dict[Annotated[str, StringConstraints(pattern=NAME_PATTERN)], _Answer] = Field(default_factory=dict)
+    names: dict[Annotated[str, StringConstraints(pattern=NAME_PATTERN)], _Answer] = Field(
+        default_factory=dict
+    )
 
 
 def _refused(text: str) -> list[str]:
@@ -269,7 +300,10 @@ def _refused(text: str) -> list[str]:
         ("week: w\nflags: [A]", "f.yaml:2:8: 'flags': expected a mapping, found a list"),
         ("week: w\nsteps: x", "f.yaml:2:8: 'steps': expected a list, found 'x' (write it as a list: [...])"),
         ("week: w\nsteps: [5]", "f.yaml:2:9: expected a mapping, found 5"),
-        ("week: w\nattempts: '3'", "f.yaml:2:11: 'attempts': expected a whole number, found '3' (take the quotes away)"),
+        (
+            "week: w\nattempts: '3'",
+            "f.yaml:2:11: 'attempts': expected a whole number, found '3' (take the quotes away)",
+        ),
         ("week: w\nattempts: 1.5", "f.yaml:2:11: 'attempts': expected a whole number, found 1.5"),
         ("week: w\nattempts: 0", "f.yaml:2:11: 0 is too small: at least 1"),
         ("week: w\nattempts: 6", "f.yaml:2:11: 6 is too large: at most 5"),

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tracseq_migrate.redact import Redactor
+
+# The machine may be busy: how long one example takes proves nothing.
+_patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SECRETS = frozenset({"hunter2", "hunter22", "p@ss", "ab", "postgresql://u:hunter2@db/main"})
 
@@ -63,6 +66,7 @@ def test_an_empty_secret_takes_nothing_out() -> None:
     assert Redactor({"", "  "}).text("a b") == "a b"
 
 
+@_patient
 @given(st.sets(st.text(min_size=4, max_size=8).filter(str.strip), min_size=1, max_size=4), st.data())
 def test_no_secret_of_four_characters_or_more_remains(secrets: set[str], data: st.DataObject) -> None:
     parts = data.draw(st.lists(st.sampled_from(sorted(secrets)) | st.text(max_size=5), max_size=8))
@@ -72,5 +76,10 @@ def test_no_secret_of_four_characters_or_more_remains(secrets: set[str], data: s
 
 
 def test_a_long_hostile_text_is_done_soon_enough_to_be_tested() -> None:
-    for text in ("a." * 40_000 + "://@", "password" * 8_000 + "=", "x://" * 20_000 + "@", "a:" * 40_000 + "://@"):
+    for text in (
+        "a." * 40_000 + "://@",
+        "password" * 8_000 + "=",
+        "x://" * 20_000 + "@",
+        "a:" * 40_000 + "://@",
+    ):
         assert Redactor(SECRETS).text(text).startswith(text[:50])

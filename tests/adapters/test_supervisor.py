@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import sys
 import textwrap
@@ -50,7 +51,7 @@ OPTIONS = {
     "colourful": {"startretries": "0"},
     "stubborn": {"startsecs": "0", "stopwaitsecs": "1"},
     "hup": {"startsecs": "0"},
-    "second-try": {"startretries": "3", "startsecs": "1"},
+    "second-try": {"startretries": "3", "startsecs": "2"},
     "quiet": {"startsecs": "0"},
     "ends": {"startsecs": "0", "autorestart": "false"},
     "slow-start": {"startsecs": "30"},
@@ -66,6 +67,11 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path
         programs[name] = {"command": f"{sys.executable} {scripts / f'{name}.py'}", **OPTIONS[name]}
     with supervisord(programs) as running:
         yield running
+
+
+def started(output: Path) -> int:
+    """How often the program has said that it is up."""
+    return output.read_text().count("up\n") if output.exists() else 0
 
 
 def test_last_lines_come_without_colours_and_from_this_start_only(daemon: tuple[str, Path]) -> None:
@@ -110,8 +116,9 @@ def test_a_program_file_that_is_missing(daemon: tuple[str, Path]) -> None:
 def test_a_program_that_heeds_no_term_is_not_called_stopped_before_it_is(daemon: tuple[str, Path]) -> None:
     path, folder = daemon
     program = SupervisorProgram(path, "stubborn")
+    before = started(folder / "stubborn.out")
     program.up(timeout=LONG)
-    wait_until(lambda: "up" in (folder / "stubborn.out").read_text(), "it ignores TERM")
+    wait_until(lambda: started(folder / "stubborn.out") > before, "it ignores TERM")
     with pytest.raises(StepFailed, match=r"did not stop within 0\.3 s; it is STOPPING") as caught:
         program.down(timeout=0.3)
     assert caught.value.unknown
@@ -120,8 +127,11 @@ def test_a_program_that_heeds_no_term_is_not_called_stopped_before_it_is(daemon:
 
 
 def test_up_while_it_stops_starts_it_afterwards(daemon: tuple[str, Path]) -> None:
-    program = SupervisorProgram(daemon[0], "stubborn")
+    path, folder = daemon
+    program = SupervisorProgram(path, "stubborn")
+    before = started(folder / "stubborn.out")
     program.up(timeout=LONG)
+    wait_until(lambda: started(folder / "stubborn.out") > before, "it ignores TERM")
     with pytest.raises(StepFailed):
         program.down(timeout=0.1)
     program.up(timeout=LONG)
@@ -221,10 +231,8 @@ def test_a_program_that_is_not_supervisord() -> None:
                     connection.recv(65536)
                     time.sleep(0.05)  # the request comes in two pieces
                     connection.setblocking(False)
-                    try:
+                    with contextlib.suppress(BlockingIOError):
                         connection.recv(65536)
-                    except BlockingIOError:
-                        pass
                     connection.sendall(answer)
 
         thread = threading.Thread(target=serve)

@@ -290,6 +290,9 @@ def test_a_missing_store(world: World) -> None:
         "",
         f"# {A}: true\n",
         "X=maybe\n",
+        # What makes a line lose matters for the flags that are asked about.
+        f"{B}=true\n{B}=false\n{C}: true\n",
+        f"\ufeff# head\n{A}=true\n",
     ],
 )
 def test_no_findings(world: World, text: str) -> None:

@@ -6,18 +6,19 @@ import os
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.real_parts import supervisord, wait_until
+from tracseq_migrate.adapters.commands import SubprocessCommands
 from tracseq_migrate.adapters.memory.services import MemoryServices
 from tracseq_migrate.adapters.processes import CommandStarter, ExternalStarter, ProcessServices
 from tracseq_migrate.adapters.supervisor import SupervisorProgram
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import CommandResult, Services, ServiceState, Unreachable
+from tracseq_migrate.ports import Services, ServiceState, Unreachable
 
 LONG = 20.0
 
@@ -40,23 +41,6 @@ class World:
 
     services: Services
     pids: Callable[[], list[int]] | None
-
-
-class RealCommands:
-    """`Commands` by subprocess, as far as services need them."""
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        shell: bool = False,
-        cwd: str | None = None,
-        env: Mapping[str, str] | None = None,
-        stdin: str | None = None,
-        timeout: float,
-    ) -> CommandResult:
-        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=timeout)
-        return CommandResult(done.returncode, done.stdout, done.stderr, 0.0)
 
 
 def control(folder: Path) -> Path:
@@ -126,7 +110,7 @@ def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
             starters = {name: SupervisorProgram(path, name) for name in programs}
             yield World(ProcessServices({**starters, "remote": external}, names), pids)
         return
-    commands, program = RealCommands(), str(control(tmp_path))
+    commands, program = SubprocessCommands(tmp_path), str(control(tmp_path))
     verbs = {verb: [sys.executable, program, verb] for verb in ("up", "down", "status")}
     steady = CommandStarter(commands, "steady", up=verbs["up"], down=verbs["down"], status=verbs["status"])
     broken = CommandStarter(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracseq_migrate.console.ink import ASCII, BASIC_COLORS, COLORS, UNICODE, Ink, Tone
+from tracseq_migrate.console.ink import ASCII, BASIC_COLORS, COLORS, UNICODE, Ink, Line, Tone
 from tracseq_migrate.console.terminal import Depth
 from tracseq_migrate.printable import one_line, printable
 
@@ -72,7 +72,7 @@ def test_controls_are_spelled_out() -> None:
 
 def test_secrets_are_taken_out_of_every_form() -> None:
     ink = Ink(Depth.FULL, hide=lambda text: text.replace("hunter2", "***"))
-    line = ["password ", ("hunter2", Tone.BAD)]
+    line: Line = ["password ", ("hunter2", Tone.BAD)]
     for shown in (
         ink.text(line),
         ink.plain(line),

@@ -18,7 +18,7 @@ from tracseq_migrate.console.terminal import PIPE_COLUMNS, Depth, abilities, is_
 @pytest.fixture
 def terminal() -> Iterator[TextIO]:
     master, slave = pty.openpty()
-    with open(slave, "w", encoding="utf-8") as file:
+    with os.fdopen(slave, "w", encoding="utf-8") as file:
         yield file
     os.close(master)
 
@@ -121,7 +121,7 @@ def test_a_stream_that_was_closed_takes_no_more_and_does_not_raise() -> None:
 def test_a_reader_that_left_is_no_failure_and_a_full_disk_is() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    file = open(writing, "w", encoding="utf-8")  # noqa: SIM115 - its close fails, as its writes do
+    file = os.fdopen(writing, "w", encoding="utf-8")
     stream = Stream(file)
     stream.line("x")
     assert stream.gone
@@ -129,7 +129,7 @@ def test_a_reader_that_left_is_no_failure_and_a_full_disk_is() -> None:
     with pytest.raises(BrokenPipeError):
         file.close()
     if Path("/dev/full").exists():
-        full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115 - its close fails, as its writes do
+        full = Path("/dev/full").open("w", encoding="utf-8")  # noqa: SIM115 - its close fails, as its writes do
         stream = Stream(full)
         stream.line("x")
         assert stream.failure is not None

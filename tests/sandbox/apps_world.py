@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import psutil
 import psycopg
 
 from tracseq_migrate.sandbox.databases import DATABASES, create_all
@@ -133,6 +134,20 @@ class Laboratory:
             self._server.send_signal(signal.SIGINT)
             self._server.wait(60)
             self._server = None
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Every process of the server stands still: connections are taken, nothing is answered."""
+        assert self._server is not None
+        server = psutil.Process(self._server.pid)
+        stopped = [server, *server.children(recursive=True)]
+        try:
+            for process in stopped:
+                process.suspend()
+            yield
+        finally:
+            for process in stopped:
+                process.resume()
 
     def fill(self, *, seed: int = 7, users: int = 20) -> None:
         create_all(self.dsns.__getitem__, seed=seed, users=users)

@@ -66,6 +66,7 @@ class World:
         self.dsns = dict(dsns)
         self.ports = {name: free_port() for name in ("gateway", "monolith", *SERVICES.values())}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.routed: dict[str, bool] = {}
 
     def __enter__(self) -> Self:
         self._application("monolith", "monolith", database="main")
@@ -116,6 +117,8 @@ class World:
         for key, service in SERVICES.items():
             module += ["--service", f"{key}=http://127.0.0.1:{self.ports[service]}"]
         self._start(gateway, module)
+        if gateway == "gateway":
+            self.routed = dict(services)
 
     @property
     def gateway(self) -> str:

@@ -224,6 +224,19 @@ def test_a_database_that_goes_and_comes(lab: Laboratory, app: App) -> None:
     assert app.ask("DELETE", one).status == 204
 
 
+def test_a_database_that_hangs(lab: Laboratory, app: App) -> None:
+    """Health says so while requests still wait, and everything goes on when it goes on."""
+    assert app.ask("GET", "storage/locations").status == 200
+    with ThreadPoolExecutor(1) as pool:
+        with lab.hanging():
+            waiting = pool.submit(app.ask, "GET", "storage/locations")
+            until(lambda: app.metrics()["http_requests_in_flight"] == 1)
+            assert [app.health().status for _ in range(2)] == [503, 503]
+            assert not waiting.done()
+        assert waiting.result().status == 200
+    assert app.health().status == 200
+
+
 def test_kept_connections_that_the_server_ended_are_not_used(lab: Laboratory, app: App) -> None:
     database = "main" if app.name == "monolith" else app.name
     others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -21,7 +21,7 @@ import psycopg
 import pytest
 
 from tests.sandbox_fixture import Sandbox, bring_up, get, take_down, until
-from tracseq_migrate.errors import InvalidSetup, Locked, TracseqMigrateError, UsageError
+from tracseq_migrate.errors import InvalidSetup, Locked, TracseqMigrateError
 from tracseq_migrate.sandbox import leftovers, lifecycle, programs
 from tracseq_migrate.sandbox.databases import DATABASES
 from tracseq_migrate.sandbox.layout import BLOCK, SERVICES, Layout, State, reserved_ports
@@ -165,7 +165,7 @@ def test_up_on_a_running_one_changes_nothing(session_sandbox: Sandbox) -> None:
 def test_two_side_by_side_and_down_takes_only_its_own(tmp_path: Path) -> None:
     with (
         own_sandbox(tmp_path / "one", proxy="haproxy") as one,
-        own_sandbox(tmp_path / "with space 100%", proxy="caddy") as two,
+        own_sandbox(tmp_path / "a ;b #c 100% 'd", proxy="caddy") as two,
     ):
         first, second = Traces.of(one.folder), Traces.of(two.folder)
         assert not set(first.state.ports.values()) & set(second.state.ports.values())
@@ -281,11 +281,6 @@ def test_it_overwrites_nothing_and_takes_down_nothing_that_is_not_its_own(tmp_pa
     assert {path.name for path in tmp_path.iterdir()} == {"tracseq-migrate.yaml", "sandbox.json"}
 
 
-def test_folders_that_the_supervisor_could_not_read_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        bring_up(tmp_path / "a ;b")
-
-
 def test_status_where_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(TracseqMigrateError, match="there is no sandbox in"):
         lifecycle.status(tmp_path)
@@ -322,8 +317,10 @@ def _start_up(folder: Path, **more: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("moment", ["PostgreSQL", "databases", "monolith"])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [("PostgreSQL", signal.SIGINT), ("databases", signal.SIGTERM), ("monolith", signal.SIGHUP)],
+)
 def test_an_interrupted_up_leaves_nothing(moment: str, number: signal.Signals, tmp_path: Path) -> None:
     folder = tmp_path / "s"
     with _start_up(folder) as process:
@@ -366,27 +363,44 @@ def test_flags_of_the_callers_environment_do_not_reach_the_gateway(tmp_path: Pat
         take_down(folder)
 
 
-@pytest.mark.parametrize("fault", lifecycle.GATEWAY_FAULTS)
-def test_each_gateway_fault_comes_up_and_shows_itself(fault: str, tmp_path: Path) -> None:
-    """As the tool meets it: the sandbox is up, a flag is set in the flag file, one instance is restarted."""
+def _set_a_flag_and_restart(sandbox: Sandbox) -> None:
+    with sandbox.flag_file.open("a") as file:
+        file.write("USE_STORAGE_SERVICE=true\nUSE_AUTH_SERVICE=true\n")
+    sandbox.stop("gateway-1")
+
+
+def test_strict_env_has_the_flag_file_where_it_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
+    with own_sandbox(tmp_path / "s", gateway_faults=("strict-env",), proxy="none") as sandbox:
+        assert sandbox.flag_file.name == ".env"
+        _set_a_flag_and_restart(sandbox)
+        with contextlib.suppress(TracseqMigrateError):
+            sandbox.supervisor.start_program("gateway-1")
+        until(lambda: sandbox.supervisor.processes()["gateway-1"].state == "fatal", "it to be given up")
+        assert "Extra inputs are not permitted" in sandbox.supervisor.tail("gateway-1")
+
+
+@pytest.mark.parametrize("fault", ["env-shadow", "stuck-flag"])
+def test_faults_with_which_the_flag_file_changes_nothing(fault: str, tmp_path: Path) -> None:
     with own_sandbox(tmp_path / "s", gateway_faults=(fault,), proxy="none") as sandbox:
         assert sandbox.document["gateway"]["faults"] == [fault]
-        with sandbox.flag_file.open("a") as file:
-            file.write("USE_STORAGE_SERVICE=true\n")
-        sandbox.stop("gateway-1")
-        if fault == "strict-env":
-            with contextlib.suppress(TracseqMigrateError):
-                sandbox.supervisor.start_program("gateway-1")
-            until(
-                lambda: sandbox.supervisor.processes()["gateway-1"].state == "fatal",
-                "the gateway to be given up",
-            )
-            assert "Extra inputs are not permitted" in sandbox.supervisor.tail("gateway-1")
-            return
+        _set_a_flag_and_restart(sandbox)
         sandbox.start("gateway-1")
-        flags = sandbox.routing("gateway-1")["feature_flags"]
-        expected = {"unknown-flag": None, "slow-start": True, "one-map": True}.get(fault, False)
-        assert flags.get("storage") is expected
-        assert get(f"{sandbox.gateway_url}/api/storage/locations")[0] == (
-            503 if fault == "slow-start" else 200
-        )
+        assert not any(sandbox.routing("gateway-1")["feature_flags"].values())
+        environment = psutil.Process(sandbox.supervisor.processes()["gateway-1"].pid).environ()
+        assert environment.get("USE_STORAGE_SERVICE") == ("false" if fault == "env-shadow" else None)
+        assert get(f"{sandbox.gateway_url}/api/storage/locations")[0] == 200  # the monolith's answer
+
+
+def test_several_faults_at_once(tmp_path: Path) -> None:
+    faults = ("slow-start", "unknown-flag", "one-map")
+    with own_sandbox(tmp_path / "s", gateway_faults=faults, proxy="none") as sandbox:
+        _set_a_flag_and_restart(sandbox)
+        started = time.monotonic()
+        sandbox.start("gateway-1")
+        assert time.monotonic() - started >= 5.9
+        document = sandbox.routing("gateway-1")
+        assert "storage" not in document["feature_flags"]
+        assert document["feature_flags"]["templates"] is True
+        assert "templates" not in document["routing_configuration"]["microservices"]
+        assert get(f"{sandbox.gateway_url}/api/storage/locations")[0] == 200  # the monolith's answer
+        assert get(f"{sandbox.gateway_url}/api/auth/users")[0] == 503  # nobody started that service

@@ -64,18 +64,23 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 @pytest.fixture
 def old(system: World) -> World:
     """The monolith owns everything."""
-    system.route({})
+    if system.routed:
+        system.route({})
     return system
 
 
 @pytest.fixture
 def new(system: World) -> World:
     """The services own everything."""
-    system.route(dict.fromkeys(SERVICES, True))
+    everything = dict.fromkeys(SERVICES, True)
+    if system.routed != everything:
+        system.route(everything)
     return system
 
 
-def made(system: World, *, mix: str = WRITES, rate: float = 120, seconds: float = 2, **options: Any) -> Load:
+def made(
+    system: World, *, mix: str = WRITES, rate: float = 150, seconds: float = 1.2, **options: Any
+) -> Load:
     """A load that was driven and not yet looked up."""
     load = Load(system.document, rate=rate, seconds=seconds, mix=mix, seed=1, **options)
     asyncio.run(load.drive())
@@ -303,8 +308,10 @@ def test_flips_under_load(old: World) -> None:
 def test_a_write_of_unknown_fate_may_be_there_or_not_but_not_half(old: World) -> None:
     load = made(old, mix="reads=1,samples=1")
     done, not_done, torn = rows(load, "samples")[:3]
+    load.clients.tally.failures[Kind.RESET_REUSED] += 2
     for row in (done, not_done, torn):
-        load.ledger.doubt(row, {**(row.sure or {}), "name": "new name", "location": "new location"})
+        value = {**(row.sure or {}), "name": "new name", "location": "new location"}
+        load.ledger.doubt(row, value, Kind.RESET_REUSED if row is not torn else Kind.TIMEOUT)
     update = "UPDATE samples SET {} WHERE barcode = %s"
     old.sql("main", update.format("name = 'new name', location = 'new location'"), done.key)
     old.sql("main", update.format("name = 'new name'"), torn.key)
@@ -320,7 +327,12 @@ def test_a_write_of_unknown_fate_may_be_there_or_not_but_not_half(old: World) ->
     (found,) = findings(load)["wrong"]
     assert found.row is torn
     assert (document["lost"], document["unknown"], document["unverified"]) == (0, 5, 0)
+    assert document["unknown_done"] == 2
     assert document["findings"][0]["expected"].keys() == {"one of"}
+    failures = document["failures"]
+    assert (failures["reused_done"], failures["before_any_process_began"]) == (1, 1), (
+        "one had begun, as it is done"
+    )
 
 
 def test_a_password_that_no_longer_fits(old: World) -> None:
@@ -386,6 +398,7 @@ def test_no_gateway_at_all(old: World, monkeypatch: pytest.MonkeyPatch) -> None:
     load = made(old, seconds=1, mix="jobs=1")
     old.stop("gateway")
     report = looked_up(load)
+    old.route({})
     assert report["trouble"].startswith("no telling who owns what")
     assert (report["unverified"], report["exit"]) == (report["rows"], Exit.ERROR)
 

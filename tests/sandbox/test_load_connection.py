@@ -159,18 +159,21 @@ def test_closed_with_the_request_unread_on_a_reused_connection() -> None:
         assert kinds(results) == [200, Kind.RESET_REUSED]
         assert isinstance(results[1], Broken)
         assert results[1].sent
+        assert results[1].unread
     assert server.heard == [b"GET /1 HTTP/1.1"], "a request is never sent a second time"
     assert server.accepted == 1
 
 
-def test_read_and_then_closed_on_a_reused_connection_may_have_begun() -> None:
+def test_read_and_then_closed_on_a_reused_connection() -> None:
     def reads_and_goes(visit: Visit) -> None:
         visit.answer()
         visit.read()
 
     with Server(reads_and_goes, Visit.answer) as server:
         results, _ = ask(server, "/1", "/2")
-    assert kinds(results) == [200, Kind.RESET]
+    assert kinds(results) == [200, Kind.RESET_REUSED]
+    assert isinstance(results[1], Broken)
+    assert not results[1].unread, "somebody may have begun to handle it"
     assert server.heard == [b"GET /1 HTTP/1.1", b"GET /2 HTTP/1.1"]
     assert server.accepted == 1
 
@@ -268,6 +271,20 @@ def test_a_slow_sender_sends_in_two_halves() -> None:
     assert (chunks[0] + chunks[1]).endswith(b'xx"}')
     assert chunks[1].endswith(b'xx"}')
     assert not chunks[0].endswith(b'xx"}')
+
+
+def test_closed_under_a_slow_sender_is_not_taken_for_unseen() -> None:
+    def goes_in_the_middle(visit: Visit) -> None:
+        visit.answer()
+        visit.sock.recv(65536)
+
+    async def send(connection: Connection) -> None:
+        await connection.request("GET", "/")
+        await connection.request("POST", "/", {"word": "x" * 50}, linger=0.2)
+
+    with Server(goes_in_the_middle) as server, pytest.raises(Broken) as caught:
+        asyncio.run(send(Connection(server.address, timeout=5)))
+    assert caught.value.kind is Kind.RESET
 
 
 @pytest.mark.parametrize(

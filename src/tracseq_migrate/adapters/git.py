@@ -116,15 +116,14 @@ class _Commit:
             return self._git("write-tree", env=own)
 
     def _committer(self) -> dict[str, str]:
-        reader = self._repository.config_reader()
+        # git itself is asked: it knows which files of configuration count.
         named = {
-            "GIT_COMMITTER_NAME": os.environ.get("GIT_COMMITTER_NAME")
-            or reader.get_value("user", "name", ""),
-            "GIT_COMMITTER_EMAIL": os.environ.get("GIT_COMMITTER_EMAIL")
-            or reader.get_value("user", "email", ""),
+            f"GIT_COMMITTER_{part}": os.environ.get(f"GIT_COMMITTER_{part}")
+            or self._git("config", "--get", key, accept=(0, 1))
+            for part, key in (("NAME", "user.name"), ("EMAIL", "user.email"))
         }
         if all(named.values()):
-            return {key: str(value) for key, value in named.items()}
+            return named
         return {
             "GIT_COMMITTER_NAME": self._author["GIT_AUTHOR_NAME"],
             "GIT_COMMITTER_EMAIL": self._author["GIT_AUTHOR_EMAIL"],

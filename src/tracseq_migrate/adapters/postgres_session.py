@@ -18,7 +18,6 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.pq import TransactionStatus
 
 from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Unreachable
@@ -29,7 +28,6 @@ _ATTEMPTS = 3
 # The text of a row must not depend on who asks, or from where.
 _PINNED: tuple[tuple[LiteralString, LiteralString], ...] = (
     ("row_security", "off"),
-    ("search_path", "pg_catalog"),
     ("timezone", "UTC"),
     ("datestyle", "ISO, YMD"),
     ("intervalstyle", "postgres"),
@@ -184,7 +182,9 @@ class Session:
         was.
         """
         for _ in range(_ATTEMPTS):
+            self._begin()
             before = self._tables()
+            self._connection.execute("ROLLBACK")
             self._begin()
             self._lock(before)
             now = self._tables()
@@ -225,26 +225,20 @@ class Session:
         return [found[key] for key in dict.fromkeys(keys) if key in found]
 
     def _begin(self) -> None:
+        # All settings are the transaction's own: behind a connection pooler nothing else lasts, and nothing may.
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._connection.execute("SET LOCAL search_path = pg_catalog")
         for name, value in _PINNED:
             self._connection.execute(
                 sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
-                if name != "search_path"
-                else sql.SQL("SET LOCAL search_path = pg_catalog")
             )
         self._limit()
 
     def _limit(self) -> None:
         milliseconds = max(int((self._until - time.monotonic()) * 1000), 1)
         self._connection.execute(
-            sql.SQL("SET {} statement_timeout = {}").format(
-                sql.SQL("LOCAL" if self._in_transaction else "SESSION"), sql.Literal(milliseconds)
-            )
+            sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(milliseconds))
         )
-
-    @property
-    def _in_transaction(self) -> bool:
-        return self._connection.info.transaction_status is not TransactionStatus.IDLE
 
     def _lock(self, tables: Sequence[Table]) -> None:
         if not tables:
@@ -258,9 +252,6 @@ class Session:
         )
 
     def _tables(self) -> list[Table]:
-        if not self._in_transaction:
-            self._limit()
-            self._connection.execute("SET row_security = off")
         keys = {relation: tuple(columns) for relation, columns in self._connection.execute(_KEYS)}
         tables = [
             Table(name, schema, relation, partitioned, readable, filtered, keys.get(oid, ()))

@@ -96,7 +96,7 @@ def load(
         raise InvalidInput(findings)
     findings += _of_file(document)
     sections = document.value.get("environments")
-    if findings and not isinstance(sections, dict):
+    if findings and not (isinstance(sections, dict) and sections):
         raise InvalidInput(findings)
     name = choose(document, environment)
     looked = _look(document, name, path, files, environ, lenient=offline)

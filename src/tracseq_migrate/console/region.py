@@ -46,6 +46,6 @@ class Region:
         if not self._widths:
             return ""
         rows = len(self._widths)
-        if columns < self._columns:
+        if self._reflows and columns < self._columns:
             rows = sum(max(1, -(-width // columns)) for width in self._widths)
         return f"\r\x1b[{rows}A\x1b[J"

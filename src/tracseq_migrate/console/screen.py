@@ -49,7 +49,9 @@ class Screen:
     ) -> None:
         self._environ, self._stdin = dict(environ), stdin
         self.as_json, self.quiet, self.verbose = as_json, quiet, verbose
-        self._hide: Callable[[str], str] = Redactor().text  # passwords in URLs are known without any environment
+        self._hide: Callable[[str], str] = (
+            Redactor().text
+        )  # passwords in URLs are known without any environment
         self._out, self._err = Stream(stdout), Stream(stderr)
         self._out_can = abilities(stdout, environ, no_color=no_color)
         self._err_can = abilities(stderr, environ, no_color=no_color)

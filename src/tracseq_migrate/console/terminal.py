@@ -70,7 +70,7 @@ def _depth(environ: Mapping[str, str], *, no_color: bool, able: bool) -> Depth:
 
 def _encodes(stream: TextIO | None, sample: str) -> bool:
     try:
-        sample.encode(getattr(stream, "encoding", None) or "ascii")
+        sample.encode(getattr(stream, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

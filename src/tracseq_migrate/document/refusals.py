@@ -100,17 +100,19 @@ def _of_group(path: Path, group: Sequence[_Refusal], document: Document, keys: _
 
 
 def _choices(expected: str) -> list[str]:
-    return [part.strip().strip("'") for part in expected.replace(" or ", ", ").split(", ") if part.strip()]
+    return [part.strip() for part in expected.replace(" or ", ", ").split(", ") if part.strip()]
 
 
 def _mismatch(path: Path, nouns: Iterable[str], choices: Sequence[str], document: Document) -> Finding:
     found = document.at(path)
-    named = [f"'{choice}'" for choice in dict.fromkeys(choices)]
+    named = list(dict.fromkeys(choices))
     one_of = [f"one of {', '.join(named)}" if len(named) > 1 else named[0]] if named else []
     expected = " or ".join([*one_of, *dict.fromkeys(nouns)])
     key = f"'{path[-1]}': " if path and isinstance(path[-1], str) else ""
     return document.finding(
-        path, f"{key}expected {expected}, found {quoted(found)}", _remedy(found, expected, choices)
+        path,
+        f"{key}expected {expected}, found {quoted(found)}",
+        _remedy(found, expected, [choice.strip("'") for choice in named]),
     )
 
 

@@ -74,6 +74,7 @@ class StepRecord:
     checkpoints: list[Checkpoint] = field(default_factory=list)
     evidence: list[dict[str, Any]] = field(default_factory=list)
     error: str = ""
+    hint: str = ""
     attempts: int = 1
     completed: int = 0
     """The ``seq`` of the event that completed it: steps go back in reverse of this."""
@@ -280,6 +281,7 @@ def _fold_step(state: State, week: WeekState, event: Event) -> None:
             step.error = ""
         case v.REVERT_FAILED:
             step.status, step.error = StepStatus.REVERT_FAILED, data["error"]
+            step.hint = data["hint"]
 
 
 def _fold_intent(week: WeekState, event: Event) -> None:

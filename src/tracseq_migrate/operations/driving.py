@@ -130,12 +130,12 @@ class Drive:
         reason = describe(failure) if failure else ""
         if went.left:
             left = "; ".join(went.left)
-            text = f"{reason}\nand going back failed too: {left}" if reason else f"going back failed: {left}"
+            text = f"{reason}; and going back failed: {left}" if reason else f"going back failed: {left}"
             self._end(outcome, Exit.RESIDUE, text, f"rollback {week}")
             raise Residue(
                 text,
                 state=f"{went.reverted} steps were taken back. {week} has a residue until a rollback succeeds.",
-                hint=f"Mend it, then `{system.type_this(f'rollback {week}')}` tries again; "
+                hint=went.hint or f"Mend it, then `{system.type_this(f'rollback {week}')}` tries again; "
                 f"`{system.type_this(f'rollback {week} --print-manual')}` says what to do by hand.",
             )
         if failure:

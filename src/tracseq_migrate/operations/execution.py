@@ -376,7 +376,7 @@ class Execution:
             return
         record = self._week.steps.get(failed.step)
         if record is not None:
-            left = self._revert(self._entry(record), record)
+            left, _ = self._revert(self._entry(record), record)
             if left:
                 raise Residue(f"interrupted, and step {failed.step} could not be undone: {left}")
         self._stop_if_asked()
@@ -392,7 +392,7 @@ class Execution:
         for record in self._week.completed_steps():
             if record.id in keep:
                 continue
-            left = self._revert(self._entry(record), record)
+            left, hint = self._revert(self._entry(record), record)
             if left:
                 behind = [
                     r.id for r in self._week.completed_steps() if r.id not in keep and r.id != record.id
@@ -402,8 +402,8 @@ class Execution:
                     if behind
                     else []
                 )
-                return WentBack(reverted, (f"{record.id}: {left}", *more))
-            reverted += 1
+                return WentBack(reverted, (f"{record.id}: {left}", *more), hint)
+            reverted += record.effect != EffectKind.NONE
         return WentBack(reverted)
 
     def _entry(self, record: StepRecord) -> StepEntry:
@@ -412,15 +412,15 @@ class Execution:
                 return entry
         raise Residue(f"the journaled plan has no step {record.id}")
 
-    def _revert(self, entry: StepEntry, record: StepRecord) -> str:
-        """Take one step back; what is left when it could not be, empty when it could."""
+    def _revert(self, entry: StepEntry, record: StepRecord) -> tuple[str, str]:
+        """Take one step back; what is left and what to do about it when it could not be, empty when it could."""
         system = self._system
         where = (self._plan.week, self._run_id, entry.id)
         if entry.step.effect.kind is EffectKind.NONE:
             self._ledger.append(
                 v.reverted(*where, evidence=[{"text": "it had changed nothing", "data": {}}], seconds=0.0)
             )
-            return ""
+            return "", ""
         began = system.clock.monotonic()
         self._emit_began(entry, "revert")
         self._ledger.append(v.reverting(*where))
@@ -440,10 +440,10 @@ class Execution:
             lines_ = [{"text": line.text, "data": dict(line.data)} for line in evidence]
             self._ledger.append(v.reverted(*where, evidence=lines_, seconds=seconds))
             self._emit_done(entry, lines_, seconds, undone=True)
-            return ""
+            return "", ""
         self._ledger.append(v.revert_failed(*where, error=error, hint=hint))
         self._emit_failed(entry, "revert", error, hint, system.clock.monotonic() - began)
-        return f"{error}{f' {hint}' if hint else ''}"
+        return error, hint
 
     @staticmethod
     def _evidence_of_revert(entry: StepEntry, record: StepRecord, ctx: StepContext) -> list[Evidence]:

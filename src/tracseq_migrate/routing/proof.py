@@ -110,7 +110,7 @@ def who_answers(
     except Unreachable as error:
         return Proof(Side.UNKNOWN, [f"{through} gave no answer: {error.why}"], {"asked": asked})
     after = {side: _count(http, name, route.prefix, left()) for side, name in sides.items()}
-    by_print, print_reason = _by_fingerprint(verdicts, telling, route, monolith, through)
+    by_print, print_reason = _by_fingerprint(verdicts, telling, route, monolith)
     by_count, count_reason, rise = _by_counters(before, after, requests, route, monolith)
     data = {
         "prefix": route.prefix,
@@ -236,29 +236,39 @@ def _match(
     stable: Mapping[Side, Mapping[str, Mapping[str, str]]],
     path: str,
 ) -> Side:
-    if not telling:
-        return Side.UNKNOWN
-    for side in (Side.SERVICE, Side.MONOLITH):
-        if all(features.get(name) == stable[side][path][name] for name in telling):
-            return side
-    return Side.MIXED
+    """Whose answer this is, by a vote of the features that tell the sides apart.
+
+    A feature that looks like neither side has changed since it was learnt, as a list does under live load: it has no vote.
+    """
+    votes = {
+        side
+        for side in (Side.SERVICE, Side.MONOLITH)
+        for name in telling
+        if features.get(name) == stable[side][path][name]
+    }
+    return Side.UNKNOWN if not votes else Side.MIXED if len(votes) > 1 else votes.pop()
 
 
 def _by_fingerprint(
-    verdicts: Sequence[Side], telling: Mapping[str, frozenset[str]], route: Route, monolith: str, through: str
+    verdicts: Sequence[Side], telling: Mapping[str, frozenset[str]], route: Route, monolith: str
 ) -> tuple[Side, str]:
-    told = [side for side in verdicts if side is not Side.UNKNOWN]
-    if not told:
-        return Side.UNKNOWN, f"{route.service} and {monolith} answer alike, so a fingerprint tells nothing"
     features = ", ".join(sorted({name for names in telling.values() for name in names}))
+    if not features:
+        return Side.UNKNOWN, f"{route.service} and {monolith} answer alike, so a fingerprint tells nothing"
+    told = [side for side in verdicts if side is not Side.UNKNOWN]
+    if 2 * len(told) < len(verdicts):
+        return Side.UNKNOWN, f"{len(verdicts) - len(told)} of {len(verdicts)} answers look like neither side"
+    silent = f", {len(verdicts) - len(told)} tell nothing" if len(told) < len(verdicts) else ""
     for side, name in ((Side.SERVICE, route.service), (Side.MONOLITH, monolith)):
-        matching = sum(1 for one in told if one is side)
-        if matching == len(told):
-            return side, f"{matching} of {len(told)} answers have the fingerprint of {name} ({features})"
-    service, other = told.count(Side.SERVICE), told.count(Side.MONOLITH)
-    strange = len(told) - service - other
-    text = f"of {len(told)} answers {service} look like {route.service}'s, {other} like {monolith}'s, {strange} like neither"
-    return Side.MIXED, text
+        if all(one is side for one in told):
+            text = f"{len(told)} of {len(verdicts)} answers have the fingerprint of {name} ({features}){silent}"
+            return side, text
+    counts = {side: sum(1 for one in told if one is side) for side in Side}
+    return (
+        Side.MIXED,
+        f"of {len(verdicts)} answers {counts[Side.SERVICE]} look like {route.service}'s, "
+        f"{counts[Side.MONOLITH]} like {monolith}'s, {counts[Side.MIXED]} like both{silent}",
+    )
 
 
 def _count(http: Http, target: str, prefix: str, timeout: float) -> float | None:

@@ -23,7 +23,6 @@ from tracseq_migrate.errors import (
     InvalidSetup,
     Locked,
     TracseqMigrateError,
-    UsageError,
 )
 from tracseq_migrate.sandbox import databases, faults, leftovers, postgres, programs, proxies
 from tracseq_migrate.sandbox.environment_file import environment_file, flag_file
@@ -59,15 +58,8 @@ class Wishes:
 
 
 def layout_of(folder: Path) -> Layout:
-    """The layout of a sandbox's folder, whether or not it exists.
-
-    Raises:
-        UsageError: the supervisor could not read such a path from its configuration.
-    """
-    root = folder.expanduser().resolve()
-    if any(mark in str(root) for mark in (" ;", " #", "\n", "\r", '"', "\\")):
-        raise UsageError(f"a sandbox cannot live in {str(root)!r}", hint="Choose a plainer --dir.")
-    return Layout(root)
+    """The layout of a sandbox's folder, whether or not it exists."""
+    return Layout(folder.expanduser().resolve())
 
 
 def up(wishes: Wishes, *, say: Say) -> tuple[dict[str, Any], bool]:
@@ -358,8 +350,11 @@ def _wait_healthy(state: State, name: str) -> None:
     )
 
 
-def _stop(state: State) -> None:
-    """End every process of the sandbox, in good order where its supervisor can still be asked."""
+def _stop(state: State, *, discard: bool = False) -> None:
+    """End every process of the sandbox, in good order where its supervisor can still be asked.
+
+    With ``discard`` the database does not write out what is about to be deleted.
+    """
     supervisor = Supervisor(state)
     if supervisor.alive():
         with contextlib.suppress(CouldNotReach, xmlrpc.client.Fault):
@@ -375,8 +370,14 @@ def _stop(state: State) -> None:
                 if name != "postgres"
             ):
                 time.sleep(0.05)
-            supervisor.stop_program("postgres")
+            database = supervisor.processes()["postgres"].pid
+            if not discard:
+                supervisor.stop_program("postgres")
             supervisor.call("shutdown")
+            if discard and database:
+                # After the call, so that the supervisor does not start it again.
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(database, signal.SIGQUIT)
             while time.monotonic() < deadline + 5 and supervisor.alive():
                 time.sleep(0.02)
     leftovers.end(state)
@@ -385,7 +386,7 @@ def _stop(state: State) -> None:
 def _take_down(state: State) -> None:
     """Stop, and remove every file that `up` made; others stay."""
     faults.unmount(state)
-    _stop(state)
+    _stop(state, discard=True)
     layout = state.layout
     if state.private_sockets:
         shutil.rmtree(state.socket_folder, ignore_errors=True)

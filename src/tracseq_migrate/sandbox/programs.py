@@ -106,11 +106,11 @@ def _program(state: State, name: str, command: Sequence[str]) -> Program:
         lines[1:1] = [f"export {flag.variable}=false" for flag in FLAGS]
     script.write_text("\n".join(lines) + "\n", "utf-8")
     script.chmod(0o700)
-    folder = layout.gateway if name in GATEWAYS else layout.run
+    folder = "gateway" if name in GATEWAYS else "run"
     # The monolith waits for its tables, services for the week that starts them.
     autostart = name not in ("monolith", *SERVICES)
     if name == "postgres":
-        return Program(name, script, folder, autostart, retries=3, signal="INT", patience=20)
+        return Program(name, folder, autostart, retries=3, signal="INT", patience=20)
     if name == "proxy":
-        return Program(name, script, folder, autostart, retries=3, patience=8)
-    return Program(name, script, folder, autostart)
+        return Program(name, folder, autostart, retries=3, patience=8)
+    return Program(name, folder, autostart)

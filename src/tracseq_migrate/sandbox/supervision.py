@@ -22,6 +22,8 @@ _TIMEOUT = 10.0
 _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
 
+# Paths are relative to the run folder, in which the daemon is started: the file's format would give a meaning of
+# its own to a percent sign, a semicolon or a space in them.
 _HEAD = """\
 ; Written by `tracseq-migrate sandbox up`.
 [unix_http_server]
@@ -30,11 +32,11 @@ chmod=0700
 
 [supervisord]
 identifier={identifier}
-pidfile={run}/supervisord.pid
-logfile={logs}/supervisord.log
+pidfile=supervisord.pid
+logfile=../logs/supervisord.log
 logfile_maxbytes=5MB
 logfile_backups=1
-childlogdir={logs}
+childlogdir=../logs
 nocleanup=true
 {user}
 [rpcinterface:supervisor]
@@ -43,8 +45,8 @@ supervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface
 
 _PROGRAM = """
 [program:{name}]
-command=/bin/sh {script}
-directory={folder}
+command=/bin/sh ../run/programs/{name}
+directory=../{folder}
 autostart={autostart}
 autorestart=unexpected
 exitcodes=0
@@ -53,7 +55,7 @@ startretries={retries}
 stopsignal={signal}
 stopwaitsecs={patience}
 redirect_stderr=true
-stdout_logfile={logs}/{name}.log
+stdout_logfile=../logs/{name}.log
 stdout_logfile_maxbytes=5MB
 stdout_logfile_backups=1
 """
@@ -61,11 +63,10 @@ stdout_logfile_backups=1
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One supervised process. ``script`` is a shell script that ends by becoming the process."""
+    """One supervised process: a script of this name in the folder of programs, run in ``folder`` of the sandbox."""
 
     name: str
-    script: Path
-    folder: Path
+    folder: str
     autostart: bool
     retries: int = 1
     signal: str = "TERM"
@@ -122,26 +123,21 @@ class Supervisor:
 
     def configure(self, programs: Sequence[Program]) -> None:
         """Write its configuration. The order of the programs is the order in which they start."""
-        layout = self._state.layout
         # A daemon of root is told that root is meant, or it complains in its log.
         user = f"user={pwd.getpwuid(0).pw_name}\n" if os.geteuid() == 0 else ""
         text = _HEAD.format(
-            socket=_escaped(self._state.supervisor_socket),
+            socket=self._state.supervisor_socket if self._state.private_sockets else "supervisor.sock",
             identifier=self.identifier,
-            run=_escaped(layout.run),
-            logs=_escaped(layout.logs),
             user=user,
         )
         for place, program in enumerate(programs):
             text += _PROGRAM.format(
                 name=program.name,
-                script=_quoted(program.script),
-                folder=_escaped(program.folder),
+                folder=program.folder,
                 autostart=str(program.autostart).lower(),
                 retries=program.retries,
                 signal=program.signal,
                 patience=program.patience,
-                logs=_escaped(layout.logs),
             )
             text += f"priority={place + 1}\n"
         self._configuration.write_text(text, "utf-8")
@@ -252,12 +248,3 @@ class Supervisor:
             return " | ".join(path.read_text("utf-8", "replace").strip().splitlines()[-5:])
         except OSError:
             return ""
-
-
-def _escaped(path: Path) -> str:
-    return str(path).replace("%", "%%")
-
-
-def _quoted(path: Path) -> str:
-    # The supervisor splits commands as a shell does.
-    return '"' + _escaped(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -3,62 +3,73 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from tracseq_migrate.adapters.dotenv.text import FALSE_WORDS, TRUE_WORDS, FlagText, Line
 
 
-def findings(content: FlagText, flags: Iterable[str], *, location: str, nested_prefix: str) -> list[str]:
-    """Findings about these flags (in capitals), in the order of the file, each with place and remedy."""
+def findings(
+    content: FlagText, asked: frozenset[str], known: frozenset[str], *, location: str, nested_prefix: str
+) -> list[str]:
+    """Findings in the order of the file, each with place and remedy; flags are in capitals.
+
+    A value that keeps the gateway from starting counts for every known flag; what only makes a line lose, or be read
+    otherwise than it looks, counts for the flags that are asked about.
+    """
     found: list[tuple[int, str]] = []
-    wanted = frozenset(flags)
-    if content.text.startswith("\ufeff"):
-        hidden = "the file begins with a byte order mark, which hides its first name from some readers"
-        found.append((1, f"{hidden} (save it as UTF-8 without one)"))
     for line in content.lines:
-        found += [(line.number, message) for message in _about(content, line, wanted, nested_prefix)]
-    return [f"{location}:{number}: {message}" for number, message in sorted(found, key=lambda item: item[0])]
+        messages = _about(content, line, asked, nested_prefix) or _about_value(content, line, asked | known)
+        found += [(line.number, message) for message in messages]
+    return [f"{location}:{number}: {message}" for number, message in found]
 
 
-def _about(content: FlagText, line: Line, flags: frozenset[str], nested_prefix: str) -> list[str]:
+def _about(content: FlagText, line: Line, asked: frozenset[str], nested_prefix: str) -> list[str]:
     flag = content.names(line)
-    whole = nested_prefix.rstrip("_").upper()
-    if whole and line.key is not None and line.key.upper() == whole and line.value is not None:
+    if line.value is not None and str(line.key).upper() == nested_prefix.rstrip("_").upper():
         return [
             f"{line.key} sets flags all at once and may win over lines of their own (give each its own line)"
         ]
     found = [
         f"a line about {name} is inside of a quoted value that begins here (close the quote before it)"
-        for name in sorted(flags)
+        for name in sorted(asked)
         if _swallows(line.own, name)
     ]
     if line.error:
         return found + [
-            f"the gateway ignores this line about {name} (write `{name}=true` or `{name}=false`)"
-            for name in sorted(flags)
+            f"the gateway ignores this line about {name} ({_remedy(name)})"
+            for name in sorted(asked)
             if _mentions(line.own, name)
         ]
-    if flag not in flags:
+    if flag is None or flag not in asked:
         return found
     winner = content.declared.get(flag)
+    if line.start == 1 and content.text.startswith("\ufeff"):
+        found.append(
+            f"a byte order mark before {line.key} hides it from some readers (save the file as UTF-8 without one)"
+        )
     if line.value is None:
-        found.append(f"{line.key} has no `=` and declares nothing (write `{flag}=true` or `{flag}=false`)")
+        found.append(f"{line.key} has no `=` and declares nothing ({_remedy(flag)})")
     elif winner is not line and winner is not None:
-        why = "is declared again"
-        if str(winner.key).upper() != str(line.key).upper():
-            why = f"loses against {winner.key}"
+        same = str(winner.key).upper() == str(line.key).upper()
+        why = "is declared again" if same else f"loses against {winner.key}"
         found.append(f"{line.key} {why} in line {winner.number}, which wins (remove this line)")
     elif "$" in line.value:
         found.append(
-            f"{line.key} takes its value from another variable: nobody can tell it from here"
-            f" (write `{flag}=true` or `{flag}=false`)"
-        )
-    elif line.value.lower() not in TRUE_WORDS | FALSE_WORDS:
-        found.append(
-            f"{line.key} is {line.value!r}, with which the gateway does not start"
-            f" (write `{flag}=true` or `{flag}=false`)"
+            f"{line.key} takes its value from another variable: nobody can tell it from here ({_remedy(flag)})"
         )
     return found
+
+
+def _about_value(content: FlagText, line: Line, known: frozenset[str]) -> list[str]:
+    flag = content.names(line)
+    if flag is None or flag not in known or content.declared.get(flag) is not line or line.value is None:
+        return []
+    if "$" in line.value or line.value.lower() in TRUE_WORDS | FALSE_WORDS:
+        return []
+    return [f"{line.key} is {line.value!r}, with which the gateway does not start ({_remedy(flag)})"]
+
+
+def _remedy(flag: str) -> str:
+    return f"write `{flag}=true` or `{flag}=false`"
 
 
 def _mentions(own: str, name: str) -> bool:

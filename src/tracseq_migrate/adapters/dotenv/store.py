@@ -86,8 +86,14 @@ class DotenvFlagStore:
 
     def findings(self, names: Mapping[str, bool]) -> list[str]:
         content = self._text(self._bytes())
-        flags = {name.upper() for name in names} | (self._names or frozenset())
-        found = findings(content, flags, location=self.location, nested_prefix=self._nested_prefix)
+        asked = frozenset(name.upper() for name in names)
+        found = findings(
+            content,
+            asked,
+            self._names or frozenset(),
+            location=self.location,
+            nested_prefix=self._nested_prefix,
+        )
         why = self._why_not_writable()
         return [f"{self.location}:1: {why}", *found] if why else found
 

@@ -74,8 +74,13 @@ class MemoryFlagStore:
         return self.read()
 
     def findings(self, names: Mapping[str, bool]) -> list[str]:
-        flags = {name.upper() for name in names} | (self._names or frozenset())
-        return findings(self._content(), flags, location=self.location, nested_prefix=self._nested_prefix)
+        return findings(
+            self._content(),
+            frozenset(name.upper() for name in names),
+            self._names or frozenset(),
+            location=self.location,
+            nested_prefix=self._nested_prefix,
+        )
 
     def _content(self) -> FlagText:
         if self.text is None:

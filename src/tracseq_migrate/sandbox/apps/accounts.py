@@ -14,10 +14,22 @@ from psycopg.types.json import Jsonb
 from tracseq_migrate.sandbox.apps.connections import Connection, Connections
 from tracseq_migrate.sandbox.apps.passwords import check_password, hash_password
 from tracseq_migrate.sandbox.apps.refusals import Invalid, NotThere, Unauthorized
-from tracseq_migrate.sandbox.apps.resource import Field, Resource, Values, body_of
+from tracseq_migrate.sandbox.apps.resource import STAMPS, Field, Resource, Values, body_of
 from tracseq_migrate.sandbox.apps.style import Style
 
 _SESSION = timedelta(hours=12)
+_MONOLITH_SESSION: LiteralString = """
+    SELECT user_id FROM user_sessions WHERE token_hash = %s AND expires_at > now()
+"""
+_SERVICE_SESSION: LiteralString = """
+    SELECT user_id FROM user_sessions WHERE token_hash = %s AND expires_at > now() AND NOT revoked
+"""
+_MONOLITH_LET_IN: LiteralString = """
+    UPDATE users SET last_login = now(), failed_login_attempts = 0 WHERE id = %s
+"""
+_SERVICE_LET_IN: LiteralString = """
+    UPDATE users SET last_login_at = now(), failed_login_attempts = 0 WHERE id = %s
+"""
 
 
 class _Users(Resource):
@@ -57,8 +69,7 @@ def monolith_users(path: str = "auth/users") -> Resource:
             Field("office_location"),
             Field("created_by", "uuid"),
             Field("last_login", "moment", writable=False),
-            Field("created_at", "moment", writable=False),
-            Field("updated_at", "moment", writable=False),
+            *STAMPS,
         ],
     )
 
@@ -82,8 +93,7 @@ def service_users() -> Resource:
             Field("email_verified", "truth", default=False),
             Field("last_login", "moment", column="last_login_at", writable=False),
             Field("locked_until", "moment", writable=False),
-            Field("created_at", "moment", writable=False),
-            Field("updated_at", "moment", writable=False),
+            *STAMPS,
         ],
     )
 
@@ -95,7 +105,6 @@ class SigningIn:
         self._users = users
         self._connections = connections
         self._style = style
-        self._last_login: LiteralString = "last_login_at" if style.service else "last_login"
 
     def endpoints(self, root: str) -> list[web.AbstractRouteDef]:
         return [
@@ -138,7 +147,7 @@ class SigningIn:
         )
         async with self._connections.reading() as connection:
             found = await connection.execute(
-                f"SELECT user_id FROM user_sessions WHERE token_hash = %s AND {valid}",  # noqa: S608  constants of ours
+                _SERVICE_SESSION if self._style.service else _MONOLITH_SESSION,
                 [_digest(token)],
             )
             session = await found.fetchone()
@@ -159,7 +168,7 @@ class SigningIn:
             [user_id, _digest(token), Jsonb(device) if self._style.service else "api", expires],
         )
         await connection.execute(
-            f"UPDATE users SET {self._last_login} = now(), failed_login_attempts = 0 WHERE id = %s",  # noqa: S608  as above
+            _SERVICE_LET_IN if self._style.service else _MONOLITH_LET_IN,
             [user_id],
         )
         user = await self._users.fetch(connection, user_id)

@@ -8,9 +8,7 @@ from collections.abc import Mapping
 from psycopg import sql
 
 from tracseq_migrate.sandbox.apps.connections import Connection
-from tracseq_migrate.sandbox.apps.resource import Field, Resource, Values
-
-_STAMPS = (Field("created_at", "moment", writable=False), Field("updated_at", "moment", writable=False))
+from tracseq_migrate.sandbox.apps.resource import STAMPS, Field, Resource, Values
 
 
 def monolith_samples() -> Resource:
@@ -25,7 +23,7 @@ def monolith_samples() -> Resource:
             Field("location", default="unassigned"),
             Field("status"),
             Field("metadata", "json"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -55,7 +53,7 @@ def service_samples() -> Resource:
             Field("metadata", "json"),
             Field("created_by"),
             Field("updated_by"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -73,7 +71,7 @@ def monolith_templates() -> Resource:
             Field("file_path", default=lambda: f"uploads/templates/{secrets.token_hex(8)}.xlsx"),
             Field("file_type", default="xlsx"),
             Field("metadata", "json"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -95,7 +93,7 @@ def service_templates() -> Resource:
             Field("field_definitions", "json"),
             Field("metadata", "json"),
             Field("is_active", "truth"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -112,7 +110,7 @@ def monolith_jobs() -> Resource:
             Field("status"),
             Field("sample_sheet_path", default=lambda: f"uploads/sheets/{secrets.token_hex(8)}.csv"),
             Field("metadata", "json"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -133,7 +131,7 @@ def service_jobs() -> Resource:
             Field("platform", default="illumina_novaseq"),
             Field("sample_count", "whole"),
             Field("notes"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 

@@ -6,9 +6,7 @@ import hashlib
 from uuid import uuid4
 
 from tracseq_migrate.sandbox.apps.connections import Connection
-from tracseq_migrate.sandbox.apps.resource import Field, Resource, Values
-
-_STAMPS = (Field("created_at", "moment", writable=False), Field("updated_at", "moment", writable=False))
+from tracseq_migrate.sandbox.apps.resource import STAMPS, Field, Resource, Values
 
 
 def monolith_notifications() -> Resource:
@@ -26,7 +24,7 @@ def monolith_notifications() -> Resource:
             Field("recipient", default="lab"),
             Field("priority", default="normal"),
             Field("is_read", "truth"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -45,7 +43,7 @@ def service_notifications() -> Resource:
             Field("priority", default="normal"),
             Field("status"),
             Field("retry_count", "whole", writable=False),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -66,7 +64,7 @@ def monolith_spreadsheets() -> Resource:
             Field("description"),
             Field("upload_status", default="completed"),
             Field("total_rows", "whole"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -88,7 +86,7 @@ def service_spreadsheets() -> Resource:
             Field("version_number", "whole", writable=False),
             Field("status", default="published"),
             Field("content_hash"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 

@@ -90,6 +90,10 @@ class Field:
         return value
 
 
+STAMPS = (Field("created_at", "moment", writable=False), Field("updated_at", "moment", writable=False))
+"""What almost every resource ends with."""
+
+
 class Resource:
     """One table as a resource. What a table cannot say by itself is said by a subclass in `prepare` and `finish`.
 

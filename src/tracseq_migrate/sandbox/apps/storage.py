@@ -9,7 +9,7 @@ from uuid import UUID
 
 from tracseq_migrate.sandbox.apps.connections import Connection
 from tracseq_migrate.sandbox.apps.refusals import Invalid
-from tracseq_migrate.sandbox.apps.resource import Field, Resource, Values
+from tracseq_migrate.sandbox.apps.resource import STAMPS, Field, Resource, Values
 
 ZONES: Mapping[str, str] = {
     "-80C": "ultra_low_freezer",
@@ -27,7 +27,6 @@ _RANGES = {
     "room_temperature": "[18,25]",
     "incubator": "[35,39]",
 }
-_STAMPS = (Field("created_at", "moment", writable=False), Field("updated_at", "moment", writable=False))
 
 
 def monolith_locations() -> Resource:
@@ -45,7 +44,7 @@ def monolith_locations() -> Resource:
             Field("container_type", default="box"),
             Field("location_path"),
             Field("is_active", "truth"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 
@@ -76,7 +75,7 @@ def service_locations() -> Resource:
             Field("operational_status"),
             Field("equipment_id"),
             Field("is_active", "truth"),
-            *_STAMPS,
+            *STAMPS,
         ],
     )
 

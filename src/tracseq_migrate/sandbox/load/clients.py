@@ -357,12 +357,13 @@ class Clients:
         try:
             outcome = await sending
         except asyncio.CancelledError:
-            self.ledger.doubt(row, value)
+            self.ledger.doubt(row, value, "given up")
             raise
         if outcome.fate is Fate.DONE:
             self.ledger.acknowledge(row, value)
         elif outcome.fate is Fate.UNKNOWN:
-            self.ledger.doubt(row, value)
+            kind = outcome.seen.kind if outcome.seen else None
+            self.ledger.doubt(row, value, kind or "")
         else:
             self.ledger.refuse(row)
         return outcome

@@ -23,7 +23,11 @@ _SECONDS_FOR_THE_RESET = 0.003
 
 
 class Kind(StrEnum):
-    """How a request can fail. `UNSEEN` says that no process had begun to handle it."""
+    """How a request can fail.
+
+    `REFUSED` and `RESET_REUSED` are the kinds of those that no process had begun to handle, as far as a client can tell: there
+    was no connection, or one that was kept alive was closed under the request, without one byte of an answer.
+    """
 
     REFUSED = "refused"
     RESET_REUSED = "reset-reused-connection"
@@ -35,10 +39,6 @@ class Kind(StrEnum):
     HTTP_504 = "504"
     BAD_JSON = "bad-json"
     WRONG_ANSWER = "wrong-answer"
-
-
-UNSEEN = frozenset({Kind.REFUSED, Kind.RESET_REUSED})
-"""Failures of requests that no process had begun to handle: the connection was closed under them, or never came about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,16 @@ class Reply:
 class Broken(Exception):
     """A request without an answer.
 
-    ``sent`` is true where the other side may have received it, so that its fate is unknown.
+    ``sent`` is true where the other side may have received it, so that its fate is unknown; ``unread`` where the other side's
+    kernel said that nobody has read it.
     """
 
-    def __init__(self, kind: Kind, why: str, *, sent: bool) -> None:
+    def __init__(self, kind: Kind, why: str, *, sent: bool, unread: bool = False) -> None:
         super().__init__(f"{kind}: {why}")
         self.kind = kind
         self.why = why
         self.sent = sent
+        self.unread = unread
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +201,9 @@ class Connection:
         return reply
 
     def _broken(self, *, unread: bool, lingered: bool, why: str) -> Broken:
-        reused = self._answers > 0
-        kind = Kind.RESET_REUSED if unread and reused and not lingered else Kind.RESET
-        return Broken(kind, why, sent=True)
+        # A slow sender's request was with the other side for a while: somebody may well have begun to handle it.
+        under_it = self._answers > 0 and not self._answering and not lingered
+        return Broken(Kind.RESET_REUSED if under_it else Kind.RESET, why, sent=True, unread=unread)
 
     @staticmethod
     async def _was_unread(sock: socket.socket) -> bool:

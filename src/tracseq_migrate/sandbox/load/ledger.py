@@ -25,7 +25,7 @@ class Row:
     """One row of the clients' making. A value of None means that there is none.
 
     ``sure`` is what was acknowledged last. ``maybe`` holds what a write of unknown fate would have made of it: from then on
-    nothing more is written to the row, and either value is right afterwards.
+    nothing more is written to the row, and either value is right afterwards. ``doubt`` says how its answer was missed.
     """
 
     resource: str
@@ -33,6 +33,7 @@ class Row:
     id: str | int | None = None
     sure: Value | None = None
     maybe: list[Value | None] = field(default_factory=list)
+    doubt: str = ""
     acknowledged: int = 0
     acknowledged_at: str = ""
 
@@ -93,9 +94,10 @@ class Ledger:
         self.acknowledged += 1
         self._note("acknowledged", row, value)
 
-    def doubt(self, row: Row, value: Value | None) -> None:
+    def doubt(self, row: Row, value: Value | None, why: str = "") -> None:
         """The fate of the write is not known."""
         row.maybe.append(value)
+        row.doubt = why
         self.unknown += 1
         self._note("unknown", row, value)
 

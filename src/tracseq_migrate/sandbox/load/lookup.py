@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -46,13 +47,18 @@ class Found:
 
 @dataclass(slots=True)
 class Result:
-    """What the look-up came to. ``through_gateway`` and ``by_sql`` count rows that were found right in that way."""
+    """What the look-up came to.
+
+    ``through_gateway`` and ``by_sql`` count rows that were found right in that way; ``done_after_all`` the writes of unknown fate
+    that turned out to be done, by how their answer was missed.
+    """
 
     rows: int = 0
     verified: int = 0
     through_gateway: int = 0
     by_sql: int = 0
     found: list[Found] = field(default_factory=list)
+    done_after_all: Counter[str] = field(default_factory=Counter)
 
     def count(self, finding: Finding) -> int:
         return sum(1 for each in self.found if each.finding is finding)
@@ -141,6 +147,8 @@ class Lookup:
     def _judge(self, resource: Resource, row: Row, evidence: _Evidence, result: Result) -> None:
         result.rows += 1
         acceptable = row.acceptable
+        if row.unknown and evidence.owner is not None and not _fits(evidence.owner, [row.sure]):
+            result.done_after_all[row.doubt] += _fits(evidence.owner, row.maybe)
         by_sql = evidence.owner is not None and _fits(evidence.owner, acceptable)
         through = evidence.gateway is not None and _fits(evidence.gateway, acceptable)
         result.by_sql += by_sql

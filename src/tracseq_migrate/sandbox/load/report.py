@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tracseq_migrate.errors import Exit
-from tracseq_migrate.sandbox.load.connection import UNSEEN, Kind
+from tracseq_migrate.sandbox.load.connection import Kind
 from tracseq_migrate.sandbox.load.ledger import Ledger, Row
 from tracseq_migrate.sandbox.load.lookup import Finding, Found, Result
 from tracseq_migrate.sandbox.load.ownership import Ownership
@@ -51,6 +51,16 @@ class Report:
         return self.result.count(Finding.UNVERIFIED) + len(self.ledger) - self.result.rows
 
     @property
+    def not_begun(self) -> int:
+        """Failures of requests that no process had begun to handle, as far as can be told."""
+        failures = self.tally.failures
+        return (
+            failures[Kind.REFUSED]
+            + failures[Kind.RESET_REUSED]
+            - self.result.done_after_all[Kind.RESET_REUSED]
+        )
+
+    @property
     def exit_code(self) -> int:
         """11 where an acknowledged write is lost, wrong or doubled; what could not be asked is not a pass either."""
         if any(self.result.count(finding) for finding in _FAILING):
@@ -85,7 +95,11 @@ class Report:
             "failures": {
                 "total": tally.failures.total(),
                 "by_kind": {kind.value: tally.failures[kind] for kind in Kind},
-                "before_any_process_began": sum(tally.failures[kind] for kind in UNSEEN),
+                # Of the closed kept-alive connections: those where the other side's kernel said that nobody had read the
+                # request, and those where the write turned out to be done, so that somebody had.
+                "reused_unread": tally.reused_unread,
+                "reused_done": result.done_after_all[Kind.RESET_REUSED],
+                "before_any_process_began": self.not_begun,
                 "samples": [_failure(seen, tally) for seen in tally.failed],
             },
             "not_found": {"reads": tally.missing_reads, "writes": tally.missing_writes},
@@ -98,6 +112,7 @@ class Report:
             "unavailable": {prefix: round(seconds, 4) for prefix, seconds in tally.unavailable.items()},
             "acknowledged": self.ledger.acknowledged,
             "unknown": self.ledger.unknown,
+            "unknown_done": result.done_after_all.total(),
             "rows": len(self.ledger),
             "verified": {"both": result.verified, "gateway": result.through_gateway, "sql": result.by_sql},
             "lost": result.count(Finding.LOST),
@@ -141,7 +156,9 @@ class Report:
             _line(
                 "unknown",
                 f"{ledger.unknown:,}",
-                "writes without an answer: either value is right" if ledger.unknown else "",
+                f"writes without an answer, {result.done_after_all.total():,} of them done"
+                if ledger.unknown
+                else "",
             ),
         ]
         if self.unverified or self.trouble:

@@ -83,16 +83,19 @@ class Sender:
         due, self._due = began if self._due is None else self._due, None
         linger, self._linger = self._linger, 0.0
 
-        def seen(kind: Kind | None, why: str = "", *, missing: bool = False) -> Seen:
+        def seen(kind: Kind | None, why: str = "", *, missing: bool = False, unread: bool = False) -> Seen:
             # The pause of a slow sender is its own; the system is waited for from the last byte on.
             start = self._connection.last_sent if linger else due
-            return Seen(method, path, prefix, write, start, began, time.monotonic(), kind, why, missing)
+            return Seen(
+                method, path, prefix, write, start, began, time.monotonic(), kind, why, missing, unread
+            )
 
         try:
             reply = await self._connection.request(method, path, body, linger=linger)
         except Broken as broken:
-            self._tally.record(seen(broken.kind, broken.why))
-            return Outcome(Fate.UNKNOWN if broken.sent else Fate.NOT_DONE)
+            over = seen(broken.kind, broken.why, unread=broken.unread)
+            self._tally.record(over)
+            return Outcome(Fate.UNKNOWN if broken.sent else Fate.NOT_DONE, seen=over)
         except asyncio.CancelledError:
             self._tally.given_up += 1
             raise
@@ -101,20 +104,24 @@ class Sender:
             try:
                 answer = reply.json()
             except ValueError:
-                self._tally.record(seen(Kind.BAD_JSON, f"{reply.status} with {reply.body[:80]!r}"))
-                return Outcome(Fate.UNKNOWN, reply.status)
+                over = seen(Kind.BAD_JSON, f"{reply.status} with {reply.body[:80]!r}")
+                self._tally.record(over)
+                return Outcome(Fate.UNKNOWN, reply.status, seen=over)
             stranger = acknowledges(answer)
             why = stranger or check(answer)
-            self._tally.record(seen(Kind.WRONG_ANSWER if why else None, why))
-            return Outcome(Fate.UNKNOWN if stranger else Fate.DONE, reply.status, answer)
+            over = seen(Kind.WRONG_ANSWER if why else None, why)
+            self._tally.record(over)
+            return Outcome(Fate.UNKNOWN if stranger else Fate.DONE, reply.status, answer, over)
         if reply.status in absent:
             over = seen(None, f"{reply.status} {reply.body[:200]!r}", missing=True)
             self._tally.record(over)
             return Outcome(Fate.ABSENT, reply.status, None, over)
         why = f"{reply.status} {reply.body[:200]!r}"
         if reply.status >= 500:
-            self._tally.record(seen(_KIND_OF_STATUS.get(reply.status, Kind.HTTP_500), why))
-            return Outcome(Fate.UNKNOWN, reply.status)
-        self._tally.record(seen(Kind.WRONG_ANSWER, why))
+            over = seen(_KIND_OF_STATUS.get(reply.status, Kind.HTTP_500), why)
+            self._tally.record(over)
+            return Outcome(Fate.UNKNOWN, reply.status, seen=over)
+        over = seen(Kind.WRONG_ANSWER, why)
+        self._tally.record(over)
         # A conflict on a key that nobody else uses: some layer may have sent the request twice.
-        return Outcome(Fate.UNKNOWN if reply.status == 409 else Fate.NOT_DONE, reply.status)
+        return Outcome(Fate.UNKNOWN if reply.status == 409 else Fate.NOT_DONE, reply.status, seen=over)

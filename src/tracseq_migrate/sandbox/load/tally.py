@@ -27,6 +27,7 @@ class Seen:
     kind: Kind | None = None
     why: str = ""
     missing: bool = False
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ class Tally:
     missing_reads: int = 0
     missing_writes: int = 0
     given_up: int = 0
+    reused_unread: int = 0
     unsent: int = 0
     opened: int = 0
     closed_idle: int = 0
@@ -99,6 +101,7 @@ class Tally:
         outage = self._outages.setdefault(seen.prefix, _Outage())
         if seen.kind is not None:
             self.failures[seen.kind] += 1
+            self.reused_unread += seen.unread and seen.kind is Kind.RESET_REUSED
             if len(self.failed) < _SAMPLES:
                 self.failed.append(seen)
             if outage.since is None or seen.began < outage.since:
