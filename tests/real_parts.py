@@ -261,7 +261,8 @@ backend gateway
 """
         )
         with process([program, "-db", "-f", str(folder / "haproxy.cfg")], folder / "log"):
-            wait_until(lambda: path.exists() and accepts(path) and listens(port), "haproxy answers")
+            sockets = [path, folder / "user.sock"]
+            wait_until(lambda: all(map(accepts, sockets)) and listens(port), "haproxy answers")
             yield str(path), port
 
 
@@ -359,7 +360,7 @@ supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
         )
         program = str(Path(sys.executable).parent / "supervisord")
         with process([program, "-c", str(folder / "supervisord.conf")], folder / "log"):
-            wait_until(lambda: path.exists() and accepts(path), "supervisord answers")
+            wait_until(lambda: accepts(path), "supervisord answers")
             yield str(path), folder
 
 

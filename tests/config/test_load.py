@@ -224,7 +224,7 @@ def test_what_says_how_the_file_is_meant_must_be_known_offline_too() -> None:
     with pytest.raises(InvalidInput) as refused:
         _load(text, offline=True)
     assert [(finding.line, finding.message) for finding in refused.value.findings] == [
-        (8, "STRATEGY is not set")
+        (9, "STRATEGY is not set")
     ]
 
 

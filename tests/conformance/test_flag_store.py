@@ -310,9 +310,6 @@ def test_no_findings(world: World, text: str) -> None:
         (f"{A}=2\n", 1, "does not start"),
         (f'X=1\n{A}="true\r\n"\n', 2, "does not start"),
         (f"{A}=${{OTHER}}\n", 1, "another variable"),
-        (f"{A}=true\nX=1\n{A}=true\n", 1, "line 3, which wins"),
-        (f"{A.lower()}=true\n{A}=true\n", 1, "line 2, which wins"),
-        (f"FEATURE_FLAGS__{A}=true\n{A}=true\n", 2, f"loses against FEATURE_FLAGS__{A}"),
         (f"{A}: true\n", 1, "ignores this line"),
         (f"  export {A.lower()}: true\n", 1, "ignores this line"),
         (f"{A}='true\n", 1, "ignores this line"),
@@ -330,3 +327,19 @@ def test_findings(world: World, text: str, line: int, words: str) -> None:
     assert finding.startswith(f"{world.store.location}:{line}: ")
     assert words in finding
     assert finding.endswith(")")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{A}=true\nX=1\n{A}=false\n",
+        f"{A.lower()}=true\n{A}=false\n",
+        f"FEATURE_FLAGS__{A}=false\n{A}=true\n",
+        f"{A}=perhaps\n{A}=false\n",
+    ],
+)
+def test_a_line_that_loses_is_no_finding_and_the_winner_is_changed(world: World, text: str) -> None:
+    world.put(text)
+    assert world.store.findings({A: True}) == []
+    changed = world.store.write({A: "true"}, expected=world.store.read().digest)
+    assert changed.values[A] == "true"

@@ -441,7 +441,8 @@ def test_a_mover_who_is_a_user_and_one_who_is_a_name(lab: Laboratory) -> None:
     for number, mover in enumerate((user, "lab-robot")):
         body = {"reference": f"BY-{number}", "barcode": "B", "to_location": "Goal", "moved_by": mover}
         assert app.ask("POST", "storage/movements", body).json["moved_by"] == mover
-    stored = "SELECT moved_by::text, movement_metadata ->> 'moved_by' FROM storage_movement_history WHERE reason = 'unspecified' ORDER BY movement_time"  # noqa: E501
+    stored = """SELECT moved_by::text, movement_metadata ->> 'moved_by' FROM storage_movement_history
+                WHERE container_barcode = 'B' ORDER BY movement_time"""
     assert lab.sql("storage", stored) == [(user, None), (None, "lab-robot")]
 
 

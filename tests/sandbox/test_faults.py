@@ -73,7 +73,7 @@ def test_service_dead_dies_and_cannot_be_started(sandbox: Sandbox) -> None:
     assert state_of(sandbox, "storage") == "fatal"
     with pytest.raises(ConnectionRefusedError):
         get(f"{url}/health")
-    with pytest.raises(TracseqMigrateError, match="storage did not start: .*the fault service-dead keeps it"):
+    with pytest.raises(TracseqMigrateError, match=r"storage did not start: .*the fault service-dead keeps it"):
         sandbox.supervisor.start_program("storage")
     sandbox.fault("service-dead", on=True, service="storage")  # twice on is once on
     sandbox.fault("service-dead", on=False, service="storage")

@@ -48,8 +48,10 @@ class _Server:
 
     @property
     def well(self) -> bool:
-        """Alive, and where it has a health check (bit 1), the last one passed (3, or 4: with a condition)."""
-        return self.alive and (not self.check & 0b10 or self.result in (3, 4))
+        """Alive, and where it is being checked, the last check passed (3, or 4: with a condition)."""
+        # Bits 1 to 3 of the check's state: configured, enabled, paused.
+        checked = self.check & 0b1110 == 0b0110
+        return self.alive and (not checked or self.result in (3, 4))
 
 
 class HaproxyProxy:

@@ -76,8 +76,9 @@ class SupervisorProgram:
         if info["state"] == _RUNNING:
             return
         why = one_line(str(info.get("spawnerr") or info.get("description") or info.get("statename")))
+        late = "" if info["state"] in _GONE else f" within {timeout:.0f} s"
         raise StepFailed(
-            f"{self._what} did not come up within {timeout:g} s: {info.get('statename')}"
+            f"{self._what} did not come up{late}: {info.get('statename')}"
             f" ({why}){_quoted(self._tail(_LINES, marks))}",
             hint=f"look at {one_line(str(info.get('stderr_logfile') or info.get('stdout_logfile')))}",
         )

@@ -491,5 +491,6 @@ class Execution:
 
 
 def describe(failed: Failed) -> str:
-    """A failure in one sentence."""
-    return f"step {failed.step} ({failed.title}) failed: {failed.error}"
+    """A failure in one line; what a program wrote last is told with the step itself."""
+    first = failed.error.partition("\n")[0].removesuffix("; its last lines:").removesuffix("; it last wrote:")
+    return f"step {failed.step} failed: {first}"

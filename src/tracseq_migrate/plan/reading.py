@@ -184,7 +184,12 @@ class _Reader:
             if not isinstance(members, list) or not members:
                 self._find(
                     (*at, PARALLEL),
-                    f"'parallel': expected a list of steps, found {quoted(members)}",
+                    "'parallel': "
+                    + (
+                        "too few steps: at least 1"
+                        if members == []
+                        else f"expected a list of steps, found {quoted(members)}"
+                    ),
                     key=False,
                 )
                 continue

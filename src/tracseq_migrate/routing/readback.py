@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import Clock, Gateway, GatewayFlags, Unreachable
+from tracseq_migrate.ports import Clock, Gateway, GatewayFlags, Reading, Unreachable
 
 CONNECTIONS = 5
 """Fresh connections in a row that must agree, at each instance; twice as many at the public address."""
@@ -30,28 +30,31 @@ class Disagreement:
 
 
 def wrong_flags(reading: GatewayFlags, expect: Mapping[str, bool]) -> list[Disagreement]:
-    """Where one answer of one instance differs from what is expected."""
-    found = []
+    """Where one answer of one instance differs from what is expected; flags with the same trouble share a sentence."""
+    troubles: dict[tuple[str, bool], list[str]] = {}
     for flag, want in expect.items():
-        now = reading.readings.get(flag)
-        if now is None or (now.feature is None and now.enabled is None):
-            text = f"does not know {flag}: it is in neither map of /routing-status"
-            found.append(Disagreement(reading.instance, text, hopeless=True))
-        elif now.effective is None and (now.feature is None or now.enabled is None):
-            only = "feature_flags" if now.enabled is None else "routing_configuration"
-            text = f"knows {flag} in {only} only, so it would not route by it"
-            found.append(Disagreement(reading.instance, text, hopeless=True))
-        elif now.effective is None:
-            text = (
-                f"contradicts itself on {flag}: feature_flags says {_word(now.feature)}, "
-                f"routing_configuration says {_word(now.enabled)}"
-            )
-            found.append(Disagreement(reading.instance, text))
-        elif now.effective is not want:
-            found.append(
-                Disagreement(reading.instance, f"has {flag} {_word(now.effective)}, not {_word(want)}")
-            )
-    return found
+        trouble = _trouble(reading.readings.get(flag), want)
+        if trouble:
+            troubles.setdefault(trouble, []).append(flag)
+    return [
+        Disagreement(reading.instance, text.format(", ".join(flags)), hopeless=hopeless)
+        for (text, hopeless), flags in troubles.items()
+    ]
+
+
+def _trouble(now: Reading | None, want: bool) -> tuple[str, bool] | None:
+    """What is wrong with a flag, with a place for its name, and whether waiting is hopeless."""
+    if now is None or (now.feature is None and now.enabled is None):
+        return "does not know {}: in neither map of /routing-status", True
+    if now.feature is None or now.enabled is None:
+        only = "feature_flags" if now.enabled is None else "routing_configuration"
+        return f"knows {{}} in {only} only, and would not route by it", True
+    if now.effective is None:
+        text = f"feature_flags says {_word(now.feature)}, routing_configuration says {_word(now.enabled)}"
+        return f"contradicts itself on {{}}: {text}", False
+    if now.effective is not want:
+        return f"has {{}} {_word(now.effective)}, not {_word(want)}", False
+    return None
 
 
 def _word(value: bool | None) -> str:
@@ -125,14 +128,19 @@ def await_flags(
 
 
 def describe(wrong: Iterable[Disagreement]) -> str:
-    """One sentence for all disagreements, each named once."""
-    return "; ".join(dict.fromkeys(f"{item.instance} {item.text}" for item in wrong))
+    """One sentence for all disagreements; instances with the same trouble share it."""
+    instances: dict[str, list[str]] = {}
+    for item in wrong:
+        names = instances.setdefault(item.text, [])
+        if item.instance not in names:
+            names.append(item.instance)
+    return "; ".join(f"{' and '.join(names)}: {text}" for text, names in instances.items())
 
 
 def _hint(wrong: Iterable[Disagreement]) -> str:
     if any(item.hopeless for item in wrong):
         return "This gateway's version does not route by that flag; compare its settings with the environment file."
-    if any("has " in item.text for item in wrong):
+    if any(not item.silent for item in wrong):
         return (
             "The store was changed, but the process does not follow it: look for the same variable in the process's "
             "own environment (it wins over the file), and whether the process reads this file at all."

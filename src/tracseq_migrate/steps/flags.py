@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from tracseq_migrate.errors import InvalidSetup, StepFailed
-from tracseq_migrate.ports import FlagFile, GatewayFlags, Route, Unreachable
+from tracseq_migrate.ports import FlagFile, Route, Unreachable
 from tracseq_migrate.routing import proof, stranded, values
 from tracseq_migrate.routing.flip import OWED, Flip, carry_out, put_back, see
 from tracseq_migrate.routing.readback import describe, disagreements, wrong_flags
@@ -92,20 +92,7 @@ class FlagsStep(Step):
         except InvalidSetup as error:
             return [Concern(question, "fail", error.message, error.hint)]
         found = [Concern(question, "fail", text) for text in ctx.flags.findings(self.set_)]
-        for instance in ctx.gateway.instances:
-            try:
-                reading = ctx.gateway.flags(instance, timeout=ctx.remaining(5.0))
-            except Unreachable as error:
-                found.append(
-                    Concern(
-                        question,
-                        "unknown",
-                        f"{instance} cannot be asked: {error.why}",
-                        f"Look at {instance}'s output.",
-                    )
-                )
-                continue
-            found.extend(self._concerns_of(instance, reading, store))
+        found += self._concerns_of_gateway(ctx, store)
         for service, database in self._stores(ctx).items():
             try:
                 ctx.databases.manifest(database, timeout=ctx.remaining(60.0))
@@ -116,21 +103,31 @@ class FlagsStep(Step):
             Concern(question, "pass", f"every instance knows the flags and follows {ctx.flags.location}")
         ]
 
-    def _concerns_of(self, instance: str, reading: GatewayFlags, store: FlagFile) -> list[Concern]:
+    def _concerns_of_gateway(self, ctx: StepContext, store: FlagFile) -> list[Concern]:
+        """Whether every instance knows the flags, and has them as the store declares them."""
         question = f"{self.title}: the flags can be set"
         declared = {flag: values.read(store.values.get(flag)) for flag in self.set_}
         expect = {flag: value for flag, value in declared.items() if value is not None}
-        wrong = wrong_flags(reading, expect)
-        if not wrong:
-            return []
-        if any(item.hopeless for item in wrong):
-            remedy = "This version of the gateway does not route by that flag: update it, or take the flag out of the plan."
-        else:
+        wrong = disagreements(
+            ctx.gateway, expect, instances=ctx.gateway.instances, connections=1, timeout=ctx.remaining(5.0)
+        )
+        silent = [item for item in wrong if item.silent]
+        hopeless = [item for item in wrong if item.hopeless]
+        behind = [item for item in wrong if not item.silent and not item.hopeless]
+        found = []
+        if silent:
+            names = " and ".join(item.instance for item in silent)
+            found.append(Concern(question, "unknown", describe(silent), f"Look at the output of {names}."))
+        if hopeless:
+            remedy = "This version of the gateway does not route by it: update the gateway, or take the flag out of the plan."
+            found.append(Concern(question, "fail", describe(hopeless), remedy))
+        if behind:
             remedy = (
-                f"{instance} does not follow {store.location}: it owes a reload, or its own environment shadows the file. "
+                f"It does not follow {store.location}: it owes a reload, or its own environment shadows the file. "
                 "Make both agree first."
             )
-        return [Concern(question, "fail", describe(wrong), remedy)]
+            found.append(Concern(question, "fail", describe(behind), remedy))
+        return found
 
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         try:

@@ -12,8 +12,8 @@ def findings(
 ) -> list[str]:
     """Findings in the order of the file, each with place and remedy; flags are in capitals.
 
-    A value that keeps the gateway from starting counts for every known flag; what only makes a line lose, or be read
-    otherwise than it looks, counts for the flags that are asked about.
+    A value that keeps the gateway from starting counts for every known flag; what makes a line be read otherwise than it
+    looks counts for the flags that are asked about. A line that loses against another is none: the one that wins is changed.
     """
     found: list[tuple[int, str]] = []
     for line in content.lines:
@@ -41,18 +41,13 @@ def _about(content: FlagText, line: Line, asked: frozenset[str], nested_prefix: 
         ]
     if flag is None or flag not in asked:
         return found
-    winner = content.declared.get(flag)
     if line.start == 1 and content.text.startswith("\ufeff"):
         found.append(
             f"a byte order mark before {line.key} hides it from some readers (save the file as UTF-8 without one)"
         )
     if line.value is None:
         found.append(f"{line.key} has no `=` and declares nothing ({_remedy(flag)})")
-    elif winner is not line and winner is not None:
-        same = str(winner.key).upper() == str(line.key).upper()
-        why = "is declared again" if same else f"loses against {winner.key}"
-        found.append(f"{line.key} {why} in line {winner.number}, which wins (remove this line)")
-    elif "$" in line.value:
+    elif "$" in line.value and content.declared.get(flag) is line:
         found.append(
             f"{line.key} takes its value from another variable: nobody can tell it from here ({_remedy(flag)})"
         )

@@ -142,9 +142,6 @@ class SigningIn:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             raise Unauthorized("no token")
-        valid: LiteralString = (
-            "expires_at > now() AND NOT revoked" if self._style.service else "expires_at > now()"
-        )
         async with self._connections.reading() as connection:
             found = await connection.execute(
                 _SERVICE_SESSION if self._style.service else _MONOLITH_SESSION,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from tracseq_migrate.sandbox.load.tally import Latency, Seen, Tally
 FORMAT = "1.0"
 _SAMPLES = 20
 _SHOWN = 5
+_WIDTH = 92
 _FAILING = (Finding.LOST, Finding.WRONG, Finding.DOUBLED)
 
 
@@ -134,6 +136,8 @@ class Report:
         unsent = f"; {tally.unsent:,} never sent, all clients were busy" if tally.unsent else ""
         stranded = result.count(Finding.ELSEWHERE)
         lines = [
+            self._title(),
+            "",
             _line("requests", f"{tally.requests:,}", f"{tally.reads:,} reads, {tally.writes:,} writes"),
             _line("rate", f"{tally.rate:.1f}/s", f"asked for {self.asked.rate:g}/s{unsent}"),
             _line("failures", f"{tally.failures.total():,}", failures),
@@ -185,9 +189,16 @@ class Report:
                 )
         return owners
 
+    def _title(self) -> str:
+        asked = self.asked
+        ended = f", ended by {signal.Signals(self.signal).name}" if self.signal else ""
+        return (
+            f"load on {asked.gateway}: {asked.clients} clients, seed {asked.seed}, {asked.seconds:g} s{ended}"
+        )
+
     def _sides(self) -> str:
-        new = sorted(prefix for prefix, owner in self._owners().items() if owner not in (None, "main"))
-        return f"; services own {', '.join(new)}" if new else ""
+        new = [owner for owner in dict.fromkeys(self._owners().values()) if owner not in (None, "main")]
+        return f"; services own {', '.join(map(str, new))}" if new else ""
 
 
 def _line(name: str, figure: str, remark: str = "") -> str:
@@ -246,17 +257,34 @@ def _finding(found: Found) -> dict[str, Any]:
 
 def _told(found: Found) -> list[str]:
     row = found.row
+    expected = _expected(row)
     lines = [
-        f"{found.finding}: {row.resource} {row.key!r}, acknowledged {row.acknowledged_at or 'never'}: {found.why}"
+        f"{found.finding}: {row.resource} {row.key!r}, {found.why}",
+        f"  {'acknowledged':<13}{row.acknowledged_at or 'never'}",
+        f"  {'expected':<13}{_short(expected)}",
     ]
-    lines.append(f"  expected    {_compact(_expected(row))}")
     for place, rows in found.seen.items():
-        shown = "could not be asked" if rows is None else " and ".join(map(_compact, rows)) or "nothing"
-        lines.append(f"  {place:<11} {shown}")
+        if rows is None:
+            told = "could not be asked"
+        elif len(rows) == 1:
+            told = _differing(rows[0], expected)
+        else:
+            told = _short(list(rows)) if rows else "nothing"
+        lines.append(f"  {place:<13}{told}")
     return lines
 
 
-def _compact(value: Any) -> str:
+def _differing(there: Mapping[str, Any], expected: Any) -> str:
+    """Only the fields in which a row is not as expected."""
+    if not isinstance(expected, Mapping) or "one of" in expected:
+        return _short(there)
+    fields = [name for name in {**expected, **there} if there.get(name) != expected.get(name)]
+    return _short({name: there.get(name) for name in fields}) if fields else "as expected"
+
+
+def _short(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}={part!r}" for name, part in value.items())
-    return "nothing" if value is None else repr(value)
+        text = ", ".join(f"{name}={part!r}" for name, part in value.items())
+    else:
+        text = "nothing" if value is None else repr(value)
+    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
