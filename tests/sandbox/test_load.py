@@ -155,7 +155,10 @@ def test_one_write_that_vanishes_in_each_table(service: bool, request: pytest.Fi
     assert sample["found"] == {"owner": [], "other side": [], "gateway": []}
     assert sample["expected"]
     assert sample["acknowledged_at"].endswith("Z")
-    assert f"lost: {sample['resource']} '{sample['key']}'" in load.report.text()
+    text = load.report.text()
+    assert f"lost: {sample['resource']} '{sample['key']}', on neither side" in text
+    assert "3 more; `--json` has up to 20." in text
+    assert max(map(len, text.splitlines())) <= 110
 
 
 @pytest.mark.parametrize("service", [False, True], ids=["old", "new"])
@@ -347,6 +350,7 @@ def test_a_password_that_no_longer_fits(old: World) -> None:
     looked_up(load)
     (found,) = findings(load)["wrong"]
     assert (found.row, found.why) == (one, "the gateway shows another value")
+    assert f"  {'gateway':<13}password='not the one that was set'" in load.report.text()
 
 
 def test_a_row_that_the_database_has_and_the_gateway_hides(new: World) -> None:
@@ -356,10 +360,12 @@ def test_a_row_that_the_database_has_and_the_gateway_hides(new: World) -> None:
     document = looked_up(load)
     (found,) = findings(load)["wrong"]
     assert (found.row, found.why) == (row, "the database has it, the gateway does not show it")
+    assert f"  {'owner':<13}as expected\n  {'other side':<13}nothing\n  {'gateway':<13}nothing" in load.report.text()
     assert document["verified"]["sql"] == document["verified"]["gateway"] + 1 == document["rows"]
 
 
-def test_instances_that_disagree_make_no_statement(old: World) -> None:
+def test_instances_that_disagree_make_no_statement(old: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tracseq_migrate.sandbox.load.command._OWNERSHIP", 1.0)
     old.route({"samples": True}, gateway="gateway-2")
     document = old.document
     second = f"http://127.0.0.1:{old.ports['gateway-2']}"
@@ -500,6 +506,7 @@ def test_every_finding_has_its_place_in_the_text(old: World) -> None:
     load = made(old, seconds=1, mix="reads=1,jobs=1")
     looked_up(load)
     text = load.report.text()
+    assert text.startswith(f"load on {old.gateway}: 16 clients, seed 1, 1 s\n")
     for word in (
         "requests",
         "rate",

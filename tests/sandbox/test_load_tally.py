@@ -57,6 +57,7 @@ def test_the_longest_time_without_a_success_has_a_beginning_and_an_end() -> None
     tally.record(seen(25.0))
     tally.end(26.0)
     assert tally.longest_without_success == 4.5, "after the last request was sent, silence means nothing"
+    assert tally.rate == pytest.approx(0.4), "four requests in the ten seconds in which they were sent"
     silent = Tally(10.0, sent_until=20.0)
     silent.end(21.0)
     assert silent.longest_without_success == 10.0

@@ -46,7 +46,7 @@ class HttpxHttp:
             )
         except ExchangeError as lost:
             what = f"{method} {one_line(url)} ({target})"
-            raise Unreachable(what, lost.why, sent=lost.sent) from lost
+            raise Unreachable(what, lost.why, sent=lost.sent, refused=lost.kind == "refused") from lost
 
 
 def joined(base: str, path: str) -> str:

@@ -172,7 +172,7 @@ def up(
     typer.echo("")
     typer.echo("Next:")
     typer.echo("  export TRACSEQ_MIGRATE_IDENTITY=your-name")
-    typer.echo(f"  tracseq-migrate -c {shlex.quote(document['config'])} run week1")
+    typer.echo(f"  tracseq-migrate -c {shlex.quote(document['config'])} run week1 --yes")
     typer.echo(f"  tracseq-migrate sandbox down{_option(folder)}")
 
 

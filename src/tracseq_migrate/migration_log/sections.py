@@ -231,7 +231,7 @@ class _Fold:
         return section
 
     def _section_of(self, event: Event) -> Section:
-        section = self._last.get(event.run_id)
+        section = self._open.get(event.run_id)
         if section is None:
             before = self._last.get(event.run_id)
             section = self._begin(event, before.action if before else "run")
@@ -253,7 +253,7 @@ class _Fold:
         self._open = {key: value for key, value in self._open.items() if value is not section}
 
     def _close_if_ended(self, event: Event) -> None:
-        section = self._last.get(event.run_id)
+        section = self._open.get(event.run_id)
         if section is None:
             return
         if event.type == v.ROLLBACK_FINISHED or (

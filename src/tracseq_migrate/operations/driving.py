@@ -141,7 +141,7 @@ class Drive:
         if failure:
             self._end(outcome, Exit.ROLLED_BACK, reason, f"run {week}")
             raise RolledBack(
-                reason,
+                f"step {failure.step} failed: {failure.error}",
                 state=f"{went.reverted} steps were taken back, and seen to be as before.",
                 hint=failure.hint or f"Mend the cause, then `{system.type_this(f'run {week}')}`.",
             )

@@ -22,11 +22,13 @@ def is_changing(method: object) -> bool:
 class Unreachable(Exception):
     """The question could not be asked, or no answer came in time. Never to be read as an answer.
 
-    ``sent`` is true where a request may have been received by the other side before contact was lost.
+    ``sent`` is true where a request may have been received by the other side before contact was lost; ``refused`` where
+    nothing listens at the address, which is as good as an answer when one asks whether something has stopped.
     """
 
-    def __init__(self, what: str, why: str, *, sent: bool = False) -> None:
+    def __init__(self, what: str, why: str, *, sent: bool = False, refused: bool = False) -> None:
         super().__init__(f"{what}: {why}")
         self.what = what
         self.why = why
         self.sent = sent
+        self.refused = refused

@@ -71,7 +71,7 @@ class ServicesStep(Step):
         found = []
         for name in self._names:
             try:
-                state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+                state = _state(ctx, name)
             except Unreachable as error:
                 found.append(
                     Concern(f"{name} can be managed", "unknown", f"its state cannot be asked: {error}")
@@ -101,7 +101,7 @@ class ServicesStep(Step):
                 changes = True
                 continue
             try:
-                state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+                state = _state(ctx, name)
             except Unreachable as error:
                 lines.append(assumed(f"{verb}s {name}; its state cannot be asked: {error.why}"))
                 changes = True
@@ -119,7 +119,7 @@ class ServicesStep(Step):
 
     def prepare(self, ctx: StepContext) -> Undo:
         try:
-            before = {name: str(ctx.services.state(name, timeout=ctx.remaining(5.0))) for name in self._names}
+            before = {name: str(_state(ctx, name)) for name in self._names}
         except Unreachable as error:
             raise StepFailed(str(error)) from error
         return {"before": before}
@@ -134,7 +134,7 @@ class ServicesStep(Step):
     def verify(self, ctx: StepContext) -> list[Evidence]:
         evidence = [self._see_health(ctx, name) for name in self.up]
         for name in self.down:
-            state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+            state = _state(ctx, name)
             if state is not ServiceState.STOPPED:
                 raise StepFailed(f"{name} is {state}, not stopped")
             if self._answers(ctx, name):
@@ -145,7 +145,7 @@ class ServicesStep(Step):
     def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
         before: dict[str, str] = undo["before"]
         try:
-            states = {name: ctx.services.state(name, timeout=ctx.remaining(5.0)) for name in self._names}
+            states = {name: _state(ctx, name) for name in self._names}
         except Unreachable as error:
             return Probed(Found.UNKNOWN, str(error))
         detail = ", ".join(f"{name} is {state}" for name, state in states.items())
@@ -171,7 +171,7 @@ class ServicesStep(Step):
             self._bring(ctx, name, up=ran)
             if ran:
                 self._await_health(ctx, name)
-            state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+            state = _state(ctx, name)
             if not _same(str(state), was):
                 raise StepFailed(f"{name} is {state}; before the run it was {was}")
             evidence.append(Evidence(f"{name} is {state} again", {"service": name, "state": str(state)}))
@@ -190,7 +190,7 @@ class ServicesStep(Step):
         yield from ((name, "stop") for name in self.down)
 
     def _bring(self, ctx: StepContext, name: str, *, up: bool) -> None:
-        state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+        state = _state(ctx, name)
         if state is ServiceState.EXTERNAL:
             return
         if up and state is not ServiceState.RUNNING:
@@ -206,7 +206,7 @@ class ServicesStep(Step):
                 self._see_health(ctx, name)
                 return
             except (StepFailed, Unreachable) as error:
-                state = ctx.services.state(name, timeout=ctx.remaining(5.0))
+                state = _state(ctx, name)
                 if ctx.late or state is ServiceState.FAILED:
                     tail = ctx.services.tail(name, 8).strip()
                     last = f"; it last wrote:\n{tail}" if tail else ""
@@ -243,11 +243,32 @@ class ServicesStep(Step):
         )
 
     def _answers(self, ctx: StepContext, name: str) -> bool:
+        """Whether anything is still there: only a refused connection says that nothing is."""
         try:
             ctx.http.request(name, ctx.health[name], timeout=ctx.remaining(2.0))
-        except Unreachable:
-            return False
+        except Unreachable as error:
+            return not error.refused
         return True
+
+
+def _state(ctx: StepContext, name: str) -> ServiceState:
+    """What the one who runs it says; where nobody can say, whether it answers its health path or refuses connections.
+
+    Raises:
+        Unreachable: neither can be told.
+    """
+    try:
+        return ctx.services.state(name, timeout=ctx.remaining(5.0))
+    except Unreachable as unsaid:
+        try:
+            answer = ctx.http.request(name, ctx.health[name], timeout=ctx.remaining(5.0))
+        except Unreachable as error:
+            if error.refused:
+                return ServiceState.STOPPED
+            raise unsaid from error
+        if answer.status == 200:
+            return ServiceState.RUNNING
+        raise
 
 
 def _json_object(body: bytes) -> dict[str, object]:

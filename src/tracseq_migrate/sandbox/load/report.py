@@ -152,7 +152,8 @@ class Report:
             _outage(tally.unavailable),
             "",
             _line("acknowledged", f"{ledger.acknowledged:,}", f"writes, on {len(ledger):,} rows"),
-            _line("verified", f"{result.verified:,}", f"rows through the gateway and by SQL{self._sides()}"),
+            _line("verified", f"{result.verified:,}", "rows through the gateway and by SQL"),
+            *self._sides(),
             _line("lost", f"{result.count(Finding.LOST):,}"),
             _line("wrong", f"{result.count(Finding.WRONG):,}"),
             _line("doubled", f"{result.count(Finding.DOUBLED):,}"),
@@ -196,9 +197,9 @@ class Report:
             f"load on {asked.gateway}: {asked.clients} clients, seed {asked.seed}, {asked.seconds:g} s{ended}"
         )
 
-    def _sides(self) -> str:
+    def _sides(self) -> list[str]:
         new = [owner for owner in dict.fromkeys(self._owners().values()) if owner not in (None, "main")]
-        return f"; services own {', '.join(map(str, new))}" if new else ""
+        return [_line("with services", f"{len(new):,}", ", ".join(map(str, new)))] if new else []
 
 
 def _line(name: str, figure: str, remark: str = "") -> str:

@@ -142,8 +142,8 @@ class Tally:
 
     @property
     def rate(self) -> float:
-        """Requests a second that were reached."""
-        elapsed = self.ended - self.began
+        """Requests a second that were reached, while requests were sent."""
+        elapsed = min(self.ended, self.sent_until) - self.began
         return self.requests / elapsed if elapsed > 0 else 0.0
 
     @property
