@@ -248,6 +248,25 @@ def test_parallel_steps_can_tell_at_once() -> None:
         assert glass.text.count(f"  ✓ Step {name}  0.1 s\n     saw {name}\n") == 1
 
 
+def test_a_signal_may_close_it_in_the_middle_of_a_note() -> None:
+    """As its handler does, in the thread that is inside `emit`, while the painter waits for its turn."""
+    glass = Glass(60)
+    closed: list[str] = []
+
+    def handler(text: str) -> str:
+        if text == "now" and not closed:
+            closed.append(text)
+            time.sleep(0.3)
+            live.close()
+        return text
+
+    with watching(glass, Ink(hide=handler)) as (live, _):
+        live.emit(STORY[0])
+        live.emit(notes.StepSaid(NOW, "start", "now"))
+    assert closed == ["now"]
+    assert "Look again" not in glass.text
+
+
 def test_in_ascii_there_is_ascii_only() -> None:
     glass = Glass(60)
     with watching(glass, Ink(Depth.NONE, ASCII)) as (live, _):

@@ -131,3 +131,21 @@ def test_the_pulse_ends_with_the_observer_and_never_begins_where_quiet_is_asked_
             assert pulses() == running
         plain.close()
         assert pulses() == 0
+
+
+def test_a_signal_may_close_it_in_the_middle_of_a_line() -> None:
+    closed: list[str] = []
+
+    def handler(text: str) -> str:
+        if "verified" in text and not closed:
+            closed.append(text)
+            time.sleep(0.1)
+            plain.close()
+        return text
+
+    file = io.StringIO()
+    with PlainObserver(Stream(file), Ink(hide=handler), heartbeat=0.04) as plain:
+        plain.emit(STORY[4])
+        plain.emit(STORY[6])
+    assert len(closed) == 1
+    assert "start is verified" in file.getvalue()

@@ -88,7 +88,8 @@ def test_a_plan_is_read_as_it_is_written() -> None:
         ("flags", "flags", kinds()["flags"].default_timeout, 0),
         ("look", "pause", kinds()["pause"].default_timeout, 0),
     ]
-    assert week.steps[0].retry == Retry(attempts=3, wait=1.0)
+    assert week.steps[0].retry == Retry(attempts=3)
+    assert week.steps[0].retry.wait == 1.0
     assert [[entry.id for entry in group] for group in week.groups()] == [
         ["start"],
         ["a", "b"],

@@ -31,6 +31,8 @@ from tracseq_migrate.operations.observer import (
 )
 
 TICK = 0.1
+_PATIENCE = 1.0
+"""How long closing waits for the painter: a signal's handler may close while this very thread is inside `emit`."""
 _DOING = {"apply": "", "verify": "verifying", "probe": "looking what is so", "revert": "going back"}
 
 
@@ -97,7 +99,7 @@ class LiveObserver:
         self._stop.set()
         painter, self._painter = self._painter, None
         if painter is not None:
-            painter.join()
+            painter.join(_PATIENCE)
         with self._lock:
             self._open = False
             self._region.clear()

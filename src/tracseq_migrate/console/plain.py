@@ -28,6 +28,8 @@ from tracseq_migrate.operations.observer import (
     Warned,
 )
 
+_PATIENCE = 1.0
+"""How long closing waits for the pulse: a signal's handler may close while this very thread is inside `emit`."""
 DOING = {"apply": "begins", "verify": "is verified", "probe": "is probed", "revert": "goes back"}
 _CHECKS = {"pass": ("ok", Tone.GOOD), "fail": ("FAIL", Tone.BAD), "unknown": ("UNKNOWN", Tone.DOUBT)}
 
@@ -62,7 +64,7 @@ class PlainObserver:
         self._stream, self._ink = stream, ink
         self._quiet, self._verbose = quiet, verbose
         self._heartbeat, self._monotonic = heartbeat, monotonic
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._running: dict[str, _Running] = {}
         self._stop = threading.Event()
         self._pulse: threading.Thread | None = None
@@ -83,7 +85,7 @@ class PlainObserver:
         """End the signs of life. Harmless when called again."""
         self._stop.set()
         if self._pulse is not None:
-            self._pulse.join()
+            self._pulse.join(_PATIENCE)
             self._pulse = None
 
     def _take(self, note: Note) -> None:

@@ -23,7 +23,7 @@ class Stream:
         self.file = file
         self.failure: OSError | None = None
         self.gone = file is None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may write in the middle of a write
 
     @property
     def terminal(self) -> bool:
@@ -39,6 +39,10 @@ class Stream:
                 file.flush()
             except ValueError:  # closed under us
                 self.gone = True
+            except (
+                RuntimeError
+            ):  # from a signal's handler, inside a write to the very same buffer: this text is lost
+                return
             except OSError as error:
                 self.gone = True
                 if error.errno not in (errno.EPIPE, errno.EIO, errno.EBADF):

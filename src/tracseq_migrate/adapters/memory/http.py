@@ -25,13 +25,14 @@ class Request:
 class MemoryHttp:
     """`Http` of answers by (target, path).
 
-    ``down`` maps a target to why it does not answer; ``requests`` is what was asked, in order; what has no answer laid
-    ready is answered with 404.
+    ``down`` maps a target to why it does not answer; ``requests`` is what was asked, in order; ``otherwise`` maps a target
+    to a function that answers what has no answer laid ready (it may raise `Unreachable`); a target without one answers 404.
     """
 
     def __init__(self, targets: Mapping[str, str]) -> None:
         self._targets = {name: url.rstrip("/") for name, url in targets.items()}
         self.answers: dict[tuple[str, str], Answer | Callable[[Request], Answer]] = {}
+        self.otherwise: dict[str, Callable[[Request], Answer]] = {}
         self.down: dict[str, str] = {}
         self.requests: list[Request] = []
 
@@ -56,8 +57,9 @@ class MemoryHttp:
         request = Request(target, path, method, dict(headers or {}), json)
         self.requests.append(request)
         if target in self.down:
-            raise Unreachable(f"{method} {url} ({target})", self.down[target])
-        answer = self.answers.get((target, path), Answer(404, (("Content-Length", "0"),), b"", 0.0))
+            raise Unreachable(f"{method} {url} ({target})", self.down[target], refused=True)
+        nothing: Answer | Callable[[Request], Answer] = Answer(404, (("Content-Length", "0"),), b"", 0.0)
+        answer = self.answers.get((target, path)) or self.otherwise.get(target, nothing)
         return answer(request) if callable(answer) else answer
 
 

@@ -1,0 +1,225 @@
+"""The tool dies at every place at which it matters, and another process of it finds out and ends it.
+
+The places are not listed here. An undisturbed execution passes by all of them: before and after each append to the journal, and
+before and after each method of any port that is marked as changing something, and while a process is between stop and start.
+Then, for each place, a fresh world in which the tool dies exactly there; a new process goes on, and no person may be needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.operations.world import Killed, Outcome, Script, World, program
+from tracseq_migrate.journal import chain
+from tracseq_migrate.journal.replay import WeekStatus
+
+
+@dataclass(frozen=True)
+class Story:
+    """A world as it is before, what is done to it, and how that ends where nobody dies."""
+
+    begin: Callable[[], World]
+    act: Callable[[World, Script], Outcome]
+    code: int
+    week: str
+
+
+def _shipped(**how: Any) -> Callable[[], World]:
+    return lambda: World(**how)
+
+
+def _after_week1(**how: Any) -> Callable[[], World]:
+    def begin() -> World:
+        world = World(**how)
+        assert world.run("week1").code == 0
+        return world
+
+    return begin
+
+
+def _own() -> World:
+    """A plan of the kinds that the shipped plans have not: programs, and a service that stops."""
+    world = World()
+    world.commit = True
+    world.services.states["templates"] = world.services.states["monolith"]  # it runs
+    world.plan(
+        "week9",
+        {"id": "up", "services": {"up": ["storage"]}},
+        {"parallel": [program("left"), {"id": "h", "http": {"target": "storage", "path": "/health"}}]},
+        {"id": "on", "flags": {"set": {"USE_STORAGE_SERVICE": True}, "writes": "stranded"}},
+        {"id": "away", "services": {"down": ["templates"]}},
+        program("last"),
+    )
+    return world
+
+
+def _failing() -> World:
+    """A plan that fails at its end, so that everything goes back by itself."""
+    world = World()
+    world.plan(
+        "week9",
+        {"id": "up", "services": {"up": ["storage"]}},
+        program("first"),
+        {"id": "on", "flags": {"set": {"USE_STORAGE_SERVICE": True}, "writes": "stranded"}},
+        {"id": "no", "http": {"target": "storage", "path": "/health", "expect": {"status": 201}}},
+    )
+    return world
+
+
+def _ran(begin: Callable[[], World], week: str, *, writes: bool = False) -> Callable[[], World]:
+    def made() -> World:
+        world = begin()
+        assert world.run(week).code == 0
+        if writes:
+            world.users_write("storage", "public.locations", id=8, name="new")
+        return world
+
+    return made
+
+
+def _run(week: str) -> Callable[[World, Script], Outcome]:
+    return lambda world, script: world.run(week, script=script)
+
+
+def _back(week: str, **options: Any) -> Callable[[World, Script], Outcome]:
+    return lambda world, script: world.rollback(week, script=script, **options)
+
+
+FORWARD = {
+    "week1": Story(_shipped(), _run("week1"), 0, "week1"),
+    "week1 without a proxy": Story(_shipped(strategy="supervisor"), _run("week1"), 0, "week1"),
+    "week2": Story(_after_week1(), _run("week2"), 0, "week2"),
+    "programs": Story(_own, _run("week9"), 0, "week9"),
+}
+BACKWARD = {
+    "week1": Story(_ran(_shipped(), "week1"), _back("week1"), 0, "week1"),
+    "week1 without a proxy": Story(
+        _ran(_shipped(strategy="supervisor"), "week1"), _back("week1"), 0, "week1"
+    ),
+    "week2": Story(_ran(_after_week1(), "week2"), _back("week2"), 0, "week2"),
+    "programs": Story(_ran(_own, "week9"), _back("week9"), 0, "week9"),
+    "with accepted loss": Story(
+        _ran(_shipped(), "week1", writes=True), _back("week1", accept_loss=True), 0, "week1"
+    ),
+    "by itself": Story(_failing, _run("week9"), 5, "week9"),
+}
+
+
+def _places(story: Story) -> tuple[World, list[str]]:
+    """The world after the undisturbed execution, and every place that it passed by."""
+    world, script = story.begin(), Script()
+    ended = story.act(world, script)
+    assert ended.code == story.code, ended.text
+    assert len(script.passed) == len(set(script.passed))
+    return world, script.passed
+
+
+def _died(story: Story, place: str) -> World:
+    world = story.begin()
+    with pytest.raises(Killed):
+        story.act(world, Script(die_at=place))
+    return world
+
+
+def _every(story: Story) -> Iterator[tuple[str, World]]:
+    _, places = _places(story)
+    print(f"{len(places)} places to die at")
+    assert len(places) > 20
+    for place in places:
+        yield place, _died(story, place)
+
+
+def _ends(world: World, story: Story, goal: WeekStatus) -> str:
+    """Whether a week came to its goal and left nothing open; empty where it did."""
+    found = [
+        "" if world.week(story.week).status is goal else f"{world.week(story.week).status}",
+        "" if world.lease.info is None else "the lease is held",
+        "" if chain.verify(world.journal.events).broken is None else "the chain is broken",
+    ]
+    return "; ".join(filter(None, found))
+
+
+def _compare(world: World, wanted: dict[str, Any]) -> str:
+    have = world.snapshot()
+    return "; ".join(f"{name}: {have[name]!r}, not {value!r}" for name, value in wanted.items() if have[name] != value)
+
+
+def _forward(world: World, week: str) -> Outcome:
+    """What a person types where a run died: `resume`, or `run` where nothing was begun."""
+    if world.week(week).status in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK):
+        return world.run(week)
+    return world.resume(week)
+
+
+def _backward(world: World, week: str, **options: Any) -> Outcome:
+    """What a person types to go back, wherever it died; where nothing was begun that is refused."""
+    if world.week(week).status is WeekStatus.NEVER_RUN:
+        refused = world.rollback(week, **options)
+        assert refused.code == 4
+        return Outcome(0)
+    return world.rollback(week, **options)
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_a_run_that_died_anywhere_is_resumed_to_its_end(name: str) -> None:
+    story = FORWARD[name]
+    wanted = _places(story)[0].snapshot()
+    wrong = []
+    for place, world in _every(story):
+        ended = _forward(world, story.week)
+        text = _ends(world, story, WeekStatus.PROVEN) or _compare(world, wanted)
+        if ended.code or text:
+            wrong.append(f"{place}: exit {ended.code}: {text} {ended.text}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", FORWARD)
+def test_a_run_that_died_anywhere_is_rolled_back_to_the_start(name: str) -> None:
+    story = FORWARD[name]
+    wanted = story.begin().snapshot()
+    wrong = []
+    for place, world in _every(story):
+        ended = _backward(world, story.week)
+        goal = WeekStatus.NEVER_RUN if not world.week(story.week).run_id else WeekStatus.ROLLED_BACK
+        text = _ends(world, story, goal) or _compare(world, wanted)
+        if ended.code or text:
+            wrong.append(f"{place}: exit {ended.code}: {text} {ended.text}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", BACKWARD)
+def test_a_rollback_that_died_anywhere_is_resumed_to_its_end(name: str) -> None:
+    story = BACKWARD[name]
+    wanted = _places(story)[0].snapshot()
+    wrong = []
+    for place, world in _every(story):
+        before = world.week(story.week).status
+        if before in (WeekStatus.PROVEN, WeekStatus.NEVER_RUN):  # the rollback, or the run, was not begun yet
+            ended = story.act(world, Script())
+        elif before is WeekStatus.ROLLED_BACK:
+            ended = world.rollback(story.week)
+        else:
+            ended = world.resume(story.week)
+        text = _ends(world, story, WeekStatus.ROLLED_BACK) or _compare(world, wanted)
+        if ended.code not in (0, story.code) or text:
+            wrong.append(f"{place}: exit {ended.code}: {text} {ended.text}")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", BACKWARD)
+def test_a_rollback_that_died_anywhere_is_typed_again(name: str) -> None:
+    story = BACKWARD[name]
+    wanted = _places(story)[0].snapshot()
+    accept = name == "with accepted loss"
+    wrong = []
+    for place, world in _every(story):
+        ended = _backward(world, story.week, accept_loss=accept)
+        goal = WeekStatus.NEVER_RUN if not world.week(story.week).run_id else WeekStatus.ROLLED_BACK
+        text = _ends(world, story, goal) or _compare(world, wanted)
+        if ended.code or text:
+            wrong.append(f"{place}: exit {ended.code}: {text} {ended.text}")
+    assert not wrong, "\n".join(wrong)
