@@ -44,6 +44,7 @@ imports: $(STAMP) ## the rooms know only what is below them
 
 schemas: $(STAMP) ## write schemas/*.json from the models
 	$(BIN)/python -m tracseq_migrate.plan.schema schemas
+	$(BIN)/python -m tracseq_migrate.config.schema schemas
 
 wheel: $(STAMP) ## build the wheel, install it into an empty environment, run it from another folder
 	@BIN="$(CURDIR)/$(BIN)" bash scripts/wheel.sh

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tracseq_migrate.sandbox import faults, lifecycle
+from tracseq_migrate.sandbox import faults, lifecycle, programs
 from tracseq_migrate.sandbox.layout import State
 from tracseq_migrate.sandbox.supervision import Supervisor
 
@@ -151,14 +151,7 @@ class Sandbox:
         if state.proxy == "haproxy":
             for name in self.instances:
                 self.haproxy(f"set server gateway/{name} state ready; set server gateway/{name} health up")
-        elif state.proxy == "caddy":
-            upstreams = get(
-                f"{state.url('proxy-admin')}/config/apps/http/servers/gateway/routes/0/handle/0/upstreams"
-            )[1]
-            dials = sorted(row["dial"] for row in json.loads(upstreams))
-            if dials != sorted(url.removeprefix("http://") for url in self.instances.values()):
-                self.stop("proxy")
-                self.supervisor.start_program("proxy")
+        programs.all_in_rotation(state)
 
     def haproxy(self, command: str) -> str:
         """What haproxy answers on its runtime socket."""

@@ -285,6 +285,13 @@ def test_another_environment_does_not_stand_in_the_way_but_validate_sees_it() ->
     assert looked.facts.offers.services == {"monolith", "storage"}
 
 
+def test_the_folder_of_plans_is_told_even_where_something_else_is_wrong() -> None:
+    text = HEAD + "    plans: my-weeks\n    wrong: 1\n" + ENVIRONMENT
+    assert config.inspect(FILE, _files(text), {"MAIN_DSN": MAIN}).plans == Path("/lab/my-weeks")
+    text = HEAD + "    plans: ${PLANS}\n" + ENVIRONMENT
+    assert config.inspect(FILE, _files(text), {"MAIN_DSN": MAIN}, offline=True).plans is None
+
+
 def test_an_environment_that_nobody_asked_for_may_have_unset_variables() -> None:
     text = SEVERAL.replace("default: prod", "default: lab").replace("${MAIN_DSN}", "${PROD_DSN}")
     text = text.replace("${PROD_DSN}", "${MAIN_DSN}", 1)

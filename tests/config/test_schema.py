@@ -35,16 +35,20 @@ def _inspect(body: str) -> config.Inspection:
 
 def test_the_file_is_what_the_models_say_now() -> None:
     assert FILE.read_text() == text(environment_schema()), (
-        "run: python -m tracseq_migrate.config.schema > schemas/environment.schema.json"
+        "run: python -m tracseq_migrate.config.schema schemas"
     )
 
 
-def test_the_module_prints_it() -> None:
+def test_the_module_prints_it_and_writes_it(tmp_path: Path) -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "tracseq_migrate.config.schema"], capture_output=True, text=True, check=True
     )
     assert printed.stdout == FILE.read_text()
     assert printed.stderr == ""
+    module = [sys.executable, "-m", "tracseq_migrate.config.schema"]
+    written = subprocess.run([*module, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert (written.stdout, written.stderr) == ("", "")
+    assert (tmp_path / FILE.name).read_text() == FILE.read_text()
 
 
 def test_fields_say_what_they_mean() -> None:
@@ -59,7 +63,7 @@ def test_the_example_of_the_documentation_is_whole() -> None:
 
 
 def test_the_flags_of_the_documentation_fit_into_it() -> None:
-    named = re.sub("^", "      ", EXAMPLES[1], flags=re.MULTILINE)
+    named = "".join(f"      {line}\n" for line in EXAMPLES[1].splitlines())
     services = "".join(f'      {name}: {{url: "http://a"}}\n' for name in ("orders", "stock"))
     whole = (
         EXAMPLES[0].split("      flags:\n")[0]

@@ -27,17 +27,19 @@ def _refuses(body: str) -> bool:
 
 
 def test_the_file_is_what_the_models_say_now() -> None:
-    assert FILE.read_text() == text(week_plan_schema()), (
-        "run: python -m tracseq_migrate.plan.schema > schemas/week-plan.schema.json"
-    )
+    assert FILE.read_text() == text(week_plan_schema()), "run: python -m tracseq_migrate.plan.schema schemas"
 
 
-def test_the_module_prints_it() -> None:
+def test_the_module_prints_it_and_writes_it(tmp_path: Path) -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "tracseq_migrate.plan.schema"], capture_output=True, text=True, check=True
     )
     assert printed.stdout == FILE.read_text()
     assert printed.stderr == ""
+    module = [sys.executable, "-m", "tracseq_migrate.plan.schema"]
+    written = subprocess.run([*module, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert (written.stdout, written.stderr) == ("", "")
+    assert (tmp_path / FILE.name).read_text() == FILE.read_text()
 
 
 def test_every_kind_is_a_choice_and_checks_alone_are_in_the_preflight() -> None:

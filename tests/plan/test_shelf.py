@@ -139,6 +139,27 @@ def test_all_findings_of_all_files_come_at_once(tmp_path: Path) -> None:
     assert [finding.message for finding in shelf.inspect("week2")] == ["unknown service 'storag'"]
 
 
+class _Locked(LocalFiles):
+    """Files one of which may not be read; a test that runs as root has no other way to meet one."""
+
+    def read(self, path: Path) -> bytes:
+        if path.name == "week2.yaml":
+            raise PermissionError(13, "Permission denied", str(path))
+        return super().read(path)
+
+
+def test_a_file_that_may_not_be_read_is_a_finding_and_hides_no_other_plan(tmp_path: Path) -> None:
+    _write(tmp_path, "week1.yaml", "week1")
+    _write(tmp_path, "week2.yaml", "week2")
+    shelf = PlanShelf(_Locked(), (tmp_path,), Lab())
+    assert shelf.find("week1").week == "week1"
+    assert [str(each) for each in shelf.inspect()] == [
+        f"{tmp_path}/week2.yaml:1:1: cannot be read: Permission denied"
+    ]
+    with pytest.raises(InvalidInput, match=r"week2\.yaml:1:1: cannot be read: Permission denied"):
+        shelf.find("week2")
+
+
 def test_folders_are_the_environments_else_beside_it_else_here_and_the_packaged_ones_behind(
     tmp_path: Path,
 ) -> None:

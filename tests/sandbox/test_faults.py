@@ -73,7 +73,9 @@ def test_service_dead_dies_and_cannot_be_started(sandbox: Sandbox) -> None:
     assert state_of(sandbox, "storage") == "fatal"
     with pytest.raises(ConnectionRefusedError):
         get(f"{url}/health")
-    with pytest.raises(TracseqMigrateError, match=r"storage did not start: .*the fault service-dead keeps it"):
+    with pytest.raises(
+        TracseqMigrateError, match=r"storage did not start: .*the fault service-dead keeps it"
+    ):
         sandbox.supervisor.start_program("storage")
     sandbox.fault("service-dead", on=True, service="storage")  # twice on is once on
     sandbox.fault("service-dead", on=False, service="storage")
@@ -163,7 +165,7 @@ def test_a_full_disk_refuses_a_new_file_and_keeps_the_old(sandbox: Sandbox) -> N
 )
 def test_what_makes_no_sense_is_refused(name: str, options: dict[str, str], session_sandbox: Sandbox) -> None:
     with pytest.raises(UsageError):
-        faults.switch(session_sandbox.state, name, on=True, **options)
+        session_sandbox.fault(name, on=True, **options)
 
 
 def test_a_fault_needs_a_running_sandbox(tmp_path: Path, session_sandbox: Sandbox) -> None:

@@ -6,9 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 
 from tracseq_migrate.cli import approve, log, plan, resume, rollback, run, sandbox, status, validate, verify
@@ -19,6 +18,9 @@ _EPILOG = (
     "Global options may stand anywhere. Variables: TRACSEQ_MIGRATE_CONFIG, TRACSEQ_MIGRATE_ENVIRONMENT. "
     "Exit codes: docs/runbook.md."
 )
+
+# Typer's parser is click, under that name or as a part of Typer, depending on Typer's version.
+_parser: Any = sys.modules[typer.BadParameter.__module__]
 
 app = typer.Typer(
     name="tracseq-migrate",
@@ -83,19 +85,19 @@ def start(argv: Sequence[str]) -> int:
     try:
         outcome = app(args=globals_first(argv), standalone_mode=False, obj=session)
         code = outcome if isinstance(outcome, int) else 0
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+    except _parser.NoArgsIsHelpError as error:
+        typer.echo(error.format_message())
         return Exit.USAGE
-    except click.UsageError as error:
+    except _parser.UsageError as error:
         command = error.ctx.command_path if error.ctx else "tracseq-migrate"
         message = UsageError(error.format_message(), hint=f"`{command} --help` shows how.")
         session.json = session.json or "--json" in argv
         code = session.screen.error(message)
-    except click.ClickException as error:
+    except _parser.ClickException as error:
         code = session.screen.error(UsageError(error.format_message()))
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         code = Exit.SIGINT
-    except click.exceptions.Exit as error:
+    except typer.Exit as error:
         code = error.exit_code
     except TracseqMigrateError as error:
         code = session.screen.error(error)

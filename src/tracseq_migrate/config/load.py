@@ -44,6 +44,8 @@ class Inspection:
     findings: tuple[Finding, ...]
     environment: Environment | None
     facts: Environment | Facts | None
+    plans: Path | None = None
+    """The folder of week plans that the chosen environment names, as far as it can be told."""
 
 
 def find(start: Path, files: Files) -> Path | None:
@@ -138,7 +140,7 @@ def inspect(
     unique = tuple(sorted(set(findings)))
     if result is None:
         return Inspection(unique, None, None)
-    return Inspection(unique, None if unique else result.environment, result.facts)
+    return Inspection(unique, None if unique else result.environment, result.facts, result.plans)
 
 
 def choose(document: Document, given: str | None) -> str:
@@ -227,6 +229,7 @@ class _Looked:
     findings: list[Finding]
     environment: Environment | None
     facts: Environment | Facts | None
+    plans: Path | None = None
 
 
 def _look(
@@ -250,13 +253,13 @@ def _look(
         if parts is None:
             return _Looked(findings, None, None)
         findings += check(parts, filled, document, at)
-        return _Looked(findings, None, _facts(parts, filled))
+        return _Looked(findings, None, _facts(parts, filled), _plans(parts))
     findings += check(parts_of(section), filled, document, at)
     secrets = {*filling.secrets, *filter(None, [environ.get("PGPASSWORD")])}
     environment = Environment.model_construct(
         **section.__dict__, name=name, file=folder / path.name, secrets=frozenset(secrets)
     )
-    return _Looked(findings, None if findings else environment, environment)
+    return _Looked(findings, None if findings else environment, environment, _plans(environment))
 
 
 def _refusals(error: ValidationError, document: Document, at: Way, filling: Filling) -> list[Finding]:
@@ -291,6 +294,10 @@ def _what_is_left(
         return Parts.model_validate(kept, context=context)
     except ValidationError:
         return None
+
+
+def _plans(parts: Parts | Environment) -> Path | None:
+    return parts.plans if parts.is_known("plans") else None
 
 
 def _facts(parts: Parts, filled: Mapping[str, Any]) -> Facts | None:

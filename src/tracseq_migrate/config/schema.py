@@ -1,4 +1,7 @@
-"""The JSON Schema of the environment file, for editors: `python -m tracseq_migrate.config.schema`."""
+"""The JSON Schema of the environment file, for editors.
+
+`python -m tracseq_migrate.config.schema [FOLDER]` prints it, or writes it into a folder.
+"""
 
 from __future__ import annotations
 
@@ -26,4 +29,4 @@ def environment_schema() -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(schemas.text(environment_schema()))
+    schemas.write("environment.schema.json", environment_schema(), sys.argv[1:])

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import inspect
 import json
+import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -52,6 +54,14 @@ def finish(schema: Mapping[str, Any], *, title: str, description: str) -> dict[s
 def text(schema: Mapping[str, Any]) -> str:
     """The schema as its file has it."""
     return json.dumps(schema, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def write(name: str, schema: Mapping[str, Any], arguments: Sequence[str]) -> None:
+    """Print a schema, or write it under its name into the folder that is given."""
+    if arguments:
+        Path(arguments[0], name).write_text(text(schema), encoding="utf-8")
+    else:
+        sys.stdout.write(text(schema))
 
 
 def _tidy(node: Any, *, names: bool = False) -> Any:

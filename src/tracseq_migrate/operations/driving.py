@@ -135,7 +135,8 @@ class Drive:
             raise Residue(
                 text,
                 state=f"{went.reverted} steps were taken back. {week} has a residue until a rollback succeeds.",
-                hint=went.hint or f"Mend it, then `{system.type_this(f'rollback {week}')}` tries again; "
+                hint=went.hint
+                or f"Mend it, then `{system.type_this(f'rollback {week}')}` tries again; "
                 f"`{system.type_this(f'rollback {week} --print-manual')}` says what to do by hand.",
             )
         if failure:

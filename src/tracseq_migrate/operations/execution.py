@@ -8,18 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
 
 from tracseq_migrate.errors import (
+    CouldNotReach,
     Declined,
     InProgress,
     Interrupted,
+    InvalidSetup,
     Residue,
     StepFailed,
+    TracseqMigrateError,
 )
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import StepRecord, StepStatus, WeekState
@@ -44,14 +47,14 @@ from tracseq_migrate.step import (
 Doing = Literal["apply", "verify", "probe", "revert"]
 
 
-class _Stopped(Exception):
-    """A step did not come about, and is not tried again."""
+FAILURES = (StepFailed, Unreachable, InvalidSetup, CouldNotReach)
+"""What a step's verb may raise to say that it failed. Everything else that it raises ends the execution."""
 
-    def __init__(self, entry: StepEntry, error: str, hint: str) -> None:
-        super().__init__(error)
-        self.entry = entry
-        self.error = error
-        self.hint = hint
+
+class _Undisturbed:
+    """Going back is not broken off: half a way back is worse than a late answer to a signal."""
+
+    requested = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,8 @@ class Execution:
     def _week(self) -> WeekState:
         return self._ledger.state.week(self._plan.week)
 
-    def _context(self, entry: StepEntry) -> StepContext:
-        return context(
+    def _context(self, entry: StepEntry, *, going_back: bool = False) -> StepContext:
+        made = context(
             self._system,
             self._ledger,
             week=self._plan.week,
@@ -122,6 +125,7 @@ class Execution:
             assume_yes=self._assume_yes,
             accept_loss=self._accept_loss,
         )
+        return replace(made, interrupt=_Undisturbed()) if going_back else made
 
     # Forward
 
@@ -177,7 +181,7 @@ class Execution:
         retrying = Retrying(
             stop=stop_after_attempt(attempts),
             wait=wait_fixed(entry.retry.wait if entry.retry else 0.0),
-            retry=retry_if_exception_type((StepFailed, Unreachable)),
+            retry=retry_if_exception_type(FAILURES),
             sleep=self._system.clock.sleep,
             before_sleep=lambda state: self._tell_failure(entry, state),
             reraise=True,
@@ -189,7 +193,7 @@ class Execution:
                 with attempt:
                     number = attempt.retry_state.attempt_number
                     waiting = self._attempt(entry, number)
-        except (StepFailed, Unreachable) as error:
+        except FAILURES as error:
             return self._failed(entry, error, number)
         return waiting
 
@@ -256,7 +260,7 @@ class Execution:
             return False
         try:
             evidence = entry.step.verify(ctx)
-        except (StepFailed, Unreachable):
+        except FAILURES:
             return False  # it is there, but not whole: it is applied again under the same undo
         if record.status is not StepStatus.APPLIED:
             self._ledger.append(v.applied(self._plan.week, self._run_id, entry.id))
@@ -334,7 +338,7 @@ class Execution:
     def _journal_failure(self, entry: StepEntry, error: BaseException | None, number: int) -> None:
         if entry.id not in self._week.steps:
             return  # it never had an intent, so nothing was begun that could have failed halfway
-        hint = error.hint if isinstance(error, StepFailed) else ""
+        hint = _hint_of(error)
         unknown = error.unknown if isinstance(error, StepFailed) else True
         self._ledger.append(
             v.failed(
@@ -348,8 +352,8 @@ class Execution:
             )
         )
 
-    def _failed(self, entry: StepEntry, error: StepFailed | Unreachable, number: int) -> Failed:
-        hint = error.hint if isinstance(error, StepFailed) else ""
+    def _failed(self, entry: StepEntry, error: Exception, number: int) -> Failed:
+        hint = _hint_of(error)
         self._journal_failure(entry, error, number)
         text = self._system.redact(str(error))
         self._emit_failed(entry, "apply", text, hint, 0.0)
@@ -424,7 +428,7 @@ class Execution:
         began = system.clock.monotonic()
         self._emit_began(entry, "revert")
         self._ledger.append(v.reverting(*where))
-        ctx = self._context(entry)
+        ctx = self._context(entry, going_back=True)
         hint = ""
         try:
             evidence = self._evidence_of_revert(entry, record, ctx)
@@ -432,9 +436,9 @@ class Execution:
             lines = summary(list(refused.losses))
             error = f"{len(refused.losses)} writes would be left on the new side ({'; '.join(lines)}), so it stays in force"
             hint = f"`{system.type_this(f'rollback {self._plan.week} --accept-loss')}` writes their list to a file and goes back."
-        except (StepFailed, Unreachable) as failure:
+        except FAILURES as failure:
             error = system.redact(str(failure))
-            hint = failure.hint if isinstance(failure, StepFailed) else ""
+            hint = _hint_of(failure)
         else:
             seconds = system.clock.monotonic() - began
             lines_ = [{"text": line.text, "data": dict(line.data)} for line in evidence]
@@ -488,6 +492,10 @@ class Execution:
                 self._system.clock.now(), entry.id, entry.title, doing, error, hint, seconds, again
             )
         )
+
+
+def _hint_of(error: BaseException | None) -> str:
+    return error.hint if isinstance(error, (StepFailed, TracseqMigrateError)) else ""
 
 
 def describe(failed: Failed) -> str:

@@ -9,6 +9,7 @@ from tracseq_migrate.errors import (
     Different,
     Exit,
     InProgress,
+    Interrupted,
     Locked,
     NotAllowed,
     Residue,
@@ -153,6 +154,8 @@ def _start(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options:
         system, ledger, plan, digest=digest, confirm=options.confirm, assume_yes=options.assume_yes
     )
     checks = preflight(system, ledger, plan, digest=digest)
+    if system.interrupt.requested:
+        raise Interrupted(system.interrupt.requested, state="Nothing was changed.")
     person = system.identity.whoami()
     ledger.append(
         v.run_started(

@@ -1,4 +1,7 @@
-"""The JSON Schema of week plans, from which editors complete and check: `python -m tracseq_migrate.plan.schema`."""
+"""The JSON Schema of week plans, from which editors complete and check.
+
+`python -m tracseq_migrate.plan.schema [FOLDER]` prints it, or writes it into a folder.
+"""
 
 from __future__ import annotations
 
@@ -69,4 +72,4 @@ def _entry(model: type[Written], bodies: dict[str, Any], description: str) -> di
 
 
 if __name__ == "__main__":
-    sys.stdout.write(schemas.text(week_plan_schema()))
+    schemas.write("week-plan.schema.json", week_plan_schema(), sys.argv[1:])

@@ -97,7 +97,7 @@ class PlanShelf:
         kept: list[Read] = []
         taken: set[str] = set()
         for folder in self.folders:
-            here = [self._read_file(path) for path in self._paths(folder)]
+            here = [self._shelve(path) for path in self._paths(folder)]
             kept += [each for each in here if _week(each) not in taken]
             taken |= {_week(each) for each in here} - {""}
         return tuple(sorted(kept, key=lambda each: (*_order(_week(each) or Path(each.file).stem), each.file)))
@@ -132,6 +132,13 @@ class PlanShelf:
         except OSError as error:
             raise InvalidSetup(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
         return read(body, shown(path))
+
+    def _shelve(self, path: Path) -> Read:
+        try:
+            return self._read_file(path)
+        except InvalidSetup as error:
+            finding = Finding(shown(path), 1, 1, error.message.removeprefix(f"{path} "))
+            return Read(finding.file, (finding,), None)
 
     def _findings(self, each: Read) -> list[Finding]:
         findings = list(each.findings)

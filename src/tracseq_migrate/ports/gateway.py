@@ -107,6 +107,11 @@ class Rollout(Protocol):
         """What clients will notice, in one sentence, from what the environment allows and what was measured before."""
         ...
 
+    def unfinished(self) -> str:
+        """What a rollout that was broken off has left undone apart from flags, such as an instance out of rotation; empty
+        when nothing. Raises `Unreachable`."""
+        ...
+
     @changes
     def prepare(self, expect: Mapping[str, bool], *, timeout: float) -> Sequence[str]:
         """Bring instances with the new flags up, out of rotation, and check them on their own address.

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tracseq_migrate import duration
-from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import ProbeReport, ProbeTarget
-from tracseq_migrate.routing.readback import CONNECTIONS, await_flags
+from tracseq_migrate.errors import InvalidSetup, StepFailed
+from tracseq_migrate.ports import ProbeReport, ProbeTarget, Unreachable
+from tracseq_migrate.routing.readback import CONNECTIONS, STARTED_ANEW, await_flags
 from tracseq_migrate.step import Evidence, StepContext
 
 OWED = "reload"
@@ -156,25 +156,38 @@ def put_back(ctx: StepContext, flip: Flip, *, before_commit: Callable[[], None] 
 
 
 def see(ctx: StepContext, expect: Mapping[str, bool]) -> int:
-    """Read the flags back from every instance and the public address until all agree; how many readings agreed.
+    """Read the flags back from every instance and the public address until all agree, and see that the rollout is whole.
+
+    Returns how many readings agreed.
 
     Raises:
-        StepFailed: they do not agree before the step's time is over.
+        StepFailed: they do not agree before the step's time is over, or an instance is out of rotation.
     """
-    return await_flags(
+    readings = await_flags(
         ctx.gateway,
         ctx.clock,
         expect,
         instances=[*ctx.gateway.instances, None],
         deadline=ctx.clock.monotonic() + ctx.remaining(10.0),
         connections=CONNECTIONS,
+        patience=STARTED_ANEW if ctx.settled else float("inf"),
     )
+    try:
+        unfinished = ctx.rollout.unfinished()
+    except Unreachable as error:
+        raise StepFailed(str(error), unknown=True) from error
+    if unfinished:
+        raise StepFailed(unfinished, hint="Bring it back into rotation; or run `rollback`, which does.")
+    return readings
 
 
 def _declare(ctx: StepContext, flip: Flip) -> bool:
     """Write the store where it does not say so yet. The owed reload is journaled first: it survives a crash."""
-    now = ctx.flags.read()
-    change = ctx.flags.preview(flip.entries)
+    try:
+        now = ctx.flags.read()
+        change = ctx.flags.preview(flip.entries)
+    except InvalidSetup as error:
+        raise StepFailed(error.message, hint=error.hint) from error
     if change.before == change.after:
         return False
     ctx.journal.owe(

@@ -261,7 +261,9 @@ def _by_fingerprint(
     silent = f", {len(verdicts) - len(told)} tell nothing" if len(told) < len(verdicts) else ""
     for side, name in ((Side.SERVICE, route.service), (Side.MONOLITH, monolith)):
         if all(one is side for one in told):
-            text = f"{len(told)} of {len(verdicts)} answers have the fingerprint of {name} ({features}){silent}"
+            text = (
+                f"{len(told)} of {len(verdicts)} answers have the fingerprint of {name} ({features}){silent}"
+            )
             return side, text
     counts = {side: sum(1 for one in told if one is side) for side in Side}
     return (

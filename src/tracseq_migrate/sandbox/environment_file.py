@@ -58,7 +58,7 @@ def _reload(state: State) -> str:
         proxy = f"haproxy: {{socket: {socket}, backend: gateway}}   # its servers bear the names above"
     else:
         admin = _quoted(state.url("proxy-admin"))
-        proxy = f"caddy: {{admin: {admin}, server: gateway}}        # its upstreams are the instances above"
+        proxy = f"caddy: {{admin: {admin}, server: gateway}}        # its upstreams are files with the instances above"
     return f"""\
       reload:
         strategy: proxy                 # the proxy swaps instances; no request fails

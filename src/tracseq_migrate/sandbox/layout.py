@@ -152,8 +152,13 @@ class State:
         return Path(self.socket_folder) / "haproxy.sock"
 
     @property
+    def rotation(self) -> list[Path]:
+        """The files in which Caddy looks up its upstreams, one for each instance."""
+        return [Path(self.socket_folder) / f"rotation-{number + 1}" for number in range(len(self.instances))]
+
+    @property
     def private_sockets(self) -> bool:
-        """Whether the sockets lie in a short folder elsewhere, because the sandbox's own path is too long."""
+        """Whether the sockets lie in a short folder elsewhere, because the sandbox's own path does not do."""
         return Path(self.socket_folder) != self.layout.run
 
     def url(self, program: str) -> str:
@@ -210,7 +215,8 @@ class State:
 def choose_socket_folder(layout: Layout) -> str:
     """The sandbox's own run folder, or a short one elsewhere where the path does not fit into an address."""
     longest = len(os.fsencode(layout.run / "supervisor.sock"))
-    if longest <= SOCKET_PATH_LIMIT:
+    # Braces begin a placeholder for Caddy, which finds files of the rotation there.
+    if longest <= SOCKET_PATH_LIMIT and not {"{", "}"} & set(str(layout.run)):
         return str(layout.run)
     return tempfile.mkdtemp(prefix="tracseq-")
 

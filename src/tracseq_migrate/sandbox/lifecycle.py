@@ -302,6 +302,7 @@ def _again(state: State, say: Say) -> None:
         )
     if state.private_sockets:
         Path(state.socket_folder).mkdir(mode=0o700, exist_ok=True)
+    programs.all_in_rotation(state)
     say("starting with the data that is there")
     supervisor = Supervisor(state)
     try:

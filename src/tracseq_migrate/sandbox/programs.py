@@ -91,10 +91,17 @@ def write(state: State, proxy_binary: Path | None) -> list[Program]:
         text = caddy.configuration(
             port=state.ports["gateway"],
             admin_port=state.ports["proxy-admin"],
-            instances=[state.ports[name] for name in state.instances],
+            slots=state.rotation,
         )
         (layout.run / "caddy.json").write_text(text, "utf-8")
+        all_in_rotation(state)
     return [_program(state, name, _command(state, name, proxy_binary)) for name in state.programs]
+
+
+def all_in_rotation(state: State) -> None:
+    """Caddy's rotation as at the start; haproxy begins with all instances by itself."""
+    if state.proxy == "caddy":
+        caddy.fill(state.rotation, [state.ports[name] for name in state.instances])
 
 
 def _program(state: State, name: str, command: Sequence[str]) -> Program:

@@ -93,6 +93,7 @@ class FlagsStep(Step):
             return [Concern(question, "fail", error.message, error.hint)]
         found = [Concern(question, "fail", text) for text in ctx.flags.findings(self.set_)]
         found += self._concerns_of_gateway(ctx, store)
+        found += self._concerns_of_rollout(ctx)
         for service, database in self._stores(ctx).items():
             try:
                 ctx.databases.manifest(database, timeout=ctx.remaining(60.0))
@@ -128,6 +129,16 @@ class FlagsStep(Step):
             )
             found.append(Concern(question, "fail", describe(behind), remedy))
         return found
+
+    def _concerns_of_rollout(self, ctx: StepContext) -> list[Concern]:
+        question = f"{self.title}: every instance is in rotation"
+        try:
+            unfinished = ctx.rollout.unfinished()
+        except Unreachable as error:
+            return [Concern(question, "unknown", str(error), "Start the proxy, or mend its socket.")]
+        if unfinished:
+            return [Concern(question, "fail", unfinished, "Bring it back into rotation first.")]
+        return []
 
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         try:
@@ -246,6 +257,12 @@ class FlagsStep(Step):
             )
 
         not_new, not_old = wrong(self.set_), wrong(before)
+        try:
+            unfinished = ctx.rollout.unfinished()
+        except Unreachable as error:
+            return Probed(Found.UNKNOWN, str(error))
+        if unfinished:
+            return Probed(Found.PARTLY, unfinished)
         if restored and not not_old:
             return Probed(Found.NOT_DONE, "store and every instance are as before")
         if written and not not_new:

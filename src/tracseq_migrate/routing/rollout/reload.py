@@ -23,6 +23,9 @@ class Reload(ABC):
         self._start = start
         self._measured = measured
 
+    def unfinished(self) -> str:
+        return ""
+
     def prepare(self, expect: Mapping[str, bool], *, timeout: float) -> Sequence[str]:
         return ()
 

@@ -46,6 +46,11 @@ class ProxySwap:
             f"then {self._proxy.kind} swaps in milliseconds; requests under way get {duration.show(self._drain)} to end"
         )
 
+    def unfinished(self) -> str:
+        rotation = self._proxy.in_rotation()
+        out = [name for name in self._gateway.instances if name not in rotation]
+        return f"{' and '.join(out)} out of {self._proxy.kind}'s rotation" if out else ""
+
     def prepare(self, expect: Mapping[str, bool], *, timeout: float) -> Sequence[str]:
         deadline = self._clock.monotonic() + timeout
         ready = self._having(expect)

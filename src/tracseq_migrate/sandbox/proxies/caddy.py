@@ -9,11 +9,15 @@ from pathlib import Path
 SERVER = "gateway"
 
 
-def configuration(*, port: int, admin_port: int, instances: Sequence[int]) -> str:
-    """The JSON that Caddy starts with; ``instances`` are the ports of the gateway's instances."""
+def configuration(*, port: int, admin_port: int, slots: Sequence[Path]) -> str:
+    """The JSON that Caddy starts with.
+
+    Each change of Caddy's configuration breaks connections, also new ones. So none is needed here: its upstreams are
+    *slots*, files that it reads for each request, and whoever changes the rotation changes what is in them.
+    """
     proxy = {
         "handler": "reverse_proxy",
-        "upstreams": [{"dial": f"127.0.0.1:{number}"} for number in instances],
+        "upstreams": [{"dial": f"{{file.{slot}}}"} for slot in slots],
         "load_balancing": {
             "selection_policy": {"policy": "round_robin"},
             # Where no connection could be made, another instance is tried: such a request had not begun.
@@ -45,6 +49,14 @@ def configuration(*, port: int, admin_port: int, instances: Sequence[int]) -> st
         },
     }
     return json.dumps(document, indent=2) + "\n"
+
+
+def fill(slots: Sequence[Path], instances: Sequence[int]) -> None:
+    """Put the instances of these ports into the rotation, in turn, each slot at once."""
+    for slot, port in zip(slots, instances, strict=True):
+        new = slot.with_name(slot.name + ".new")
+        new.write_text(f"127.0.0.1:{port}\n", "ascii")
+        new.replace(slot)
 
 
 def command(binary: Path, configuration_file: Path) -> list[str]:

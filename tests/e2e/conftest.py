@@ -1,0 +1,48 @@
+"""Sandboxes that several tests of this folder share, each as new before every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.driving import Tool, tool_of
+from tests.sandbox_fixture import Sandbox, bring_up, take_down
+
+
+@pytest.fixture
+def tool(sandbox: Sandbox) -> Tool:
+    """The command line in the folder of the session's sandbox, which is as new."""
+    return tool_of(sandbox)
+
+
+@pytest.fixture(scope="session")
+def session_single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    folder = tmp_path_factory.mktemp("single")
+    try:
+        yield bring_up(folder, users=0, gateway="single")
+    finally:
+        take_down(folder)
+
+
+@pytest.fixture
+def single(session_single: Sandbox) -> Sandbox:
+    """One gateway and no proxy, as new."""
+    session_single.reset()
+    return session_single
+
+
+@pytest.fixture(scope="session")
+def session_caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    folder = tmp_path_factory.mktemp("caddy")
+    try:
+        yield bring_up(folder, users=20, proxy="caddy")
+    finally:
+        take_down(folder)
+
+
+@pytest.fixture
+def caddy(session_caddy: Sandbox) -> Sandbox:
+    """Two gateways behind Caddy, as new."""
+    session_caddy.reset()
+    return session_caddy

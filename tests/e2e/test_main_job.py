@@ -1,0 +1,111 @@
+"""The main job: weeks 1 and 2 there and back, on real processes, by the command line alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.e2e.driving import Tool, pids, world
+from tests.sandbox_fixture import Sandbox
+
+pytestmark = pytest.mark.sandbox
+
+WEEK1 = {"USE_NOTIFICATION_SERVICE", "USE_STORAGE_SERVICE", "USE_RAG_SERVICE"}
+
+
+def on(tool: Tool) -> set[str]:
+    """The flags that are effective, as `status` says; nothing may have drifted."""
+    flags = tool("status", "--json").expect(0).document["flags"]
+    assert [line for line in flags if line["drift"]] == []
+    return {line["flag"] for line in flags if line["effective"]}
+
+
+def test_weeks_one_and_two_there_and_back(sandbox: Sandbox, tool: Tool) -> None:
+    before = world(sandbox)
+
+    tool("status").expect(0, "tracseq-migrate plan week1")
+    tool("plan", "week1", "--detailed-exitcode").expect(10, "+USE_STORAGE_SERVICE=true")
+    assert world(sandbox) == before
+    run = tool("run", "week1", "--yes").expect(0, "week1 is proven")
+    assert run.err == ""
+    assert on(tool) == WEEK1
+    status = tool("status", "--json").expect(0).document
+    assert status["progress"] == 30
+    assert {line["name"] for line in status["services"] if line["health"] == "pass"} == {
+        "monolith",
+        "notifications",
+        "storage",
+        "rag",
+    }
+
+    tool("run", "week2", "--yes").expect(0, "week2 is proven")
+    assert on(tool) == {*WEEK1, "USE_TEMPLATE_SERVICE"}
+    assert tool("status", "--json").document["progress"] == 50
+    tool("verify").expect(0)
+    both = world(sandbox)
+    assert "`tracseq-migrate rollback week2`" in tool("rollback", "week1").expect(4).err
+    assert world(sandbox) == both
+
+    tool("rollback", "week2").expect(0, "week2 is rolled-back")
+    assert on(tool) == WEEK1
+    tool("rollback", "week1").expect(0, "week1 is rolled-back")
+
+    assert on(tool) == set()
+    assert world(sandbox) == before
+    status = tool("status", "--json").expect(0).document
+    assert {line["week"]: line["state"] for line in status["weeks"]} == {
+        "week1": "rolled-back",
+        "week2": "rolled-back",
+    }
+    assert status["obligations"] == []
+    assert status["lock"] is None
+
+    log = (sandbox.folder / "MIGRATION_LOG.md").read_text("utf-8")
+    sections = [line for line in log.splitlines() if line.startswith("## ")]
+    told = [(week, word) for week, word in (("week1", "run"), ("week2", "run"), ("week2", "rollback"))]
+    assert len(sections) >= 4, sections
+    for section, (week, _) in zip(sections, [*told, ("week1", "rollback")], strict=False):
+        assert week in section, sections
+    tool("log", "verify").expect(0, "whole")
+    assert [(run["week"], run["action"]) for run in tool("log", "--json").document["runs"]] == [
+        ("week1", "run"),
+        ("week2", "run"),
+        ("week2", "rollback"),
+        ("week1", "rollback"),
+    ]
+
+
+def test_a_second_run_changes_nothing_and_rollback_restores_what_was_before_the_first(
+    sandbox: Sandbox, tool: Tool
+) -> None:
+    before = world(sandbox)
+    tool("run", "week1", "--yes").expect(0)
+    file = sandbox.flag_file.stat()
+    running, after = pids(sandbox), world(sandbox)
+
+    again = tool("run", "week1", "--yes").expect(0, "proven already")
+
+    assert "begin" not in again.out
+    now = sandbox.flag_file.stat()
+    assert (now.st_ino, now.st_mtime_ns) == (file.st_ino, file.st_mtime_ns)
+    assert pids(sandbox) == running
+    assert world(sandbox) == after
+    tool("rollback", "week1").expect(0)
+    assert world(sandbox) == before
+    tool("rollback", "week1").expect(0, "rolled back already")
+
+
+def test_one_gateway_without_a_proxy_says_what_the_flip_cost(single: Sandbox) -> None:
+    tool = Tool(single.folder)
+    before = world(single)
+    tool("plan", "week1").expect(0, "requests will fail")
+
+    events = tool("run", "week1", "--yes", "--json").expect(0).events
+
+    flags = next(event for event in events if event["type"] == "step.done" and event["step"] == "flags")
+    flip = next(text for text in flags["evidence"] if text.startswith("flipped by supervisor"))
+    assert "none failed" not in flip
+    assert "longest without an answer" in flip
+    # The next one is foretold by what this one cost.
+    tool("plan", "week2").expect(0, "the last one took clients")
+    tool("rollback", "week1").expect(0)
+    assert world(single) == before
