@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from tracseq_migrate.document import NAME_PATTERN, Document, Place, findings_from, inspect, read
+from tracseq_migrate.document import NAME_PATTERN, Document, Place, closest, findings_from, inspect, read
 from tracseq_migrate.document.reader import DEEPEST, MOST_BYTES
 from tracseq_migrate.errors import InvalidInput
 
@@ -325,6 +325,23 @@ def _refused(text: str) -> list[str]:
 )
 def test_what_a_model_refuses_is_said_in_words_at_its_place(text: str, finding: str) -> None:
     assert _refused(text) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "near"),
+    [
+        ("storag", ["storage", "rag"], "storage"),
+        ("USE_STORAGE", ["USE_STORAGE_SERVICE", "USE_RAG_SERVICE"], "USE_STORAGE_SERVICE"),
+        ("USE_STORAG_SERVICE", ["USE_STORAGE_SERVICE", "USE_RAG_SERVICE"], "USE_STORAGE_SERVICE"),
+        ("use_storage_service", ["USE_STORAGE_SERVICE", "USE_RAG_SERVICE"], "USE_STORAGE_SERVICE"),
+        ("USE_TEMPLATE_SERVICE", ["USE_STORAGE_SERVICE", "USE_RAG_SERVICE"], ""),
+        ("USE_TEMPLATE_SERVICE", ["USE_STORAGE_SERVICE"], ""),
+        ("gateway-3", ["gateway-1", "gateway-2", "storage"], "gateway-2"),
+        ("x", [], ""),
+    ],
+)
+def test_a_suggestion_is_a_name_that_may_have_been_meant(name: str, known: list[str], near: str) -> None:
+    assert closest(name, known) == near
 
 
 def test_a_value_cannot_bring_control_characters_into_a_message() -> None:

@@ -214,6 +214,10 @@ class Journaling(ABC):
         """Close it."""
 
     @abstractmethod
+    def owes(self, name: str) -> bool:
+        """Whether this step's obligation of this name is open: whatever it was opened for was not seen to end."""
+
+    @abstractmethod
     def attach(self, body: bytes) -> str:
         """Keep a body too large for an event; returns its digest, which may stand in an undo."""
 

@@ -139,6 +139,20 @@ def test_secrets_are_collected_with_their_parts_and_never_shown() -> None:
         assert secret not in json.dumps(lab.digest_view())
 
 
+def test_a_variable_that_is_called_a_secret_is_one_wherever_it_stands() -> None:
+    text = ENVIRONMENT.replace(
+        "start: {supervisor: storage}",
+        'start: {command: {up: [deploy, "--token=${DEPLOY_TOKEN}"], down: ["${STOP_WORD}"]}}',
+    )
+    lab = _load(
+        HEAD + text, {"MAIN_DSN": "postgresql://db/main", "DEPLOY_TOKEN": "t0k3n", "STOP_WORD": "stop"}
+    )
+    command = lab.services["storage"].start.command
+    assert command is not None
+    assert command.up == ("deploy", "--token=t0k3n")
+    assert lab.secrets == {"t0k3n", STORAGE, "sto rage"}
+
+
 def test_the_view_for_digests_has_the_place_of_a_database_and_no_secret() -> None:
     view = _load(HEAD + ENVIRONMENT).digest_view()
     assert view["databases"] == {

@@ -65,9 +65,9 @@ STATUS = StatusView(
         ServiceLine("templates", "stopped", "unknown"),
     ],
     flags=[
-        FlagLine("USE_STORAGE_SERVICE", "/api/storage", "true", True, {"g-1": True, "g-2": True}, "week1"),
+        FlagLine("USE_STORAGE_SERVICE", "/api/storage", "true", True, {"g-1": True, "g-2": True}, "storage"),
         FlagLine(
-            "USE_RAG_SERVICE", "/api/rag", "true", None, {"g-1": True, "g-2": False}, "week1", "g-2 says off"
+            "USE_RAG_SERVICE", "/api/rag", "true", None, {"g-1": True, "g-2": False}, "rag", "g-2 says off"
         ),
         FlagLine("USE_AUTH_SERVICE", "/api/auth", "false", None, {"g-1": None, "g-2": None}, ""),
         FlagLine("USE_TEMPLATE_SERVICE", "/api/templates", None, False, {"g-1": False, "g-2": False}, ""),

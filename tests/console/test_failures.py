@@ -68,3 +68,21 @@ def test_hostile_texts_and_secrets_are_harmless() -> None:
     assert shown == (
         "XX \\x1b[2J***\n  state: \\x07\n  next:  \\u202e\n  more:  docs/runbook.md#exit-1 (exit 1)\n"
     )
+
+
+def test_prose_is_folded_between_words_and_commands_are_not() -> None:
+    error = NotAllowed(
+        "week1 may not run yet: 1 of 9 checks did not pass\n  backup: open",
+        state="Nothing was changed here.\nNor elsewhere.",
+        hint="`tracseq-migrate approve week1 backup --evidence TEXT`",
+    )
+    assert render_error(error, Ink(), 30) == (
+        "✗ week1 may not run yet: 1 of\n"
+        "  9 checks did not pass\n"
+        "  backup: open\n"
+        "  state: Nothing was changed\n"
+        "         here.\n"
+        "         Nor elsewhere.\n"
+        "  next:  `tracseq-migrate approve week1 backup --evidence TEXT`\n"
+        "  more:  docs/runbook.md#exit-4 (exit 4)\n"
+    )

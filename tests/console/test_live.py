@@ -59,17 +59,17 @@ def test_what_stays_is_the_list_of_what_was_seen() -> None:
         "run week1 · Notifications, storage, RAG\n"
         "R1\n"
         "\n"
-        "  ✓ Ask the gateway  200\n"
+        "  ✓ Ask the gateway · 200\n"
         "  ✗ A backup was taken\n"
         "     nobody has signed\n"
         "     → approve week1 backup\n"
         "  ? Ask rag\n"
         "     could not be asked: connection refused\n"
         "  ✓ Start services  1.2 s\n"
-        "     storage runs\n"
-        "     rag runs\n"
+        "    · storage runs\n"
+        "    · rag runs\n"
         "  ✓ Prove one  already so  0.2 s\n"
-        "     one answered\n"
+        "    · one answered\n"
         "  ✗ Prove two  2.5 s\n"
         "     the monolith answered\n"
         "     → look at g-2\n"
@@ -78,7 +78,7 @@ def test_what_stays_is_the_list_of_what_was_seen() -> None:
         "← going back: step two failed\n"
         "\n"
         "  ← Start services  undone  0.7 s\n"
-        "     storage is stopped\n"
+        "    · storage is stopped\n"
         "\n"
         "✗ week1 is rolled-back: all is as before  12.3 s, exit 5\n"
         "→ next: tracseq-migrate run week1\n"
@@ -245,7 +245,7 @@ def test_parallel_steps_can_tell_at_once() -> None:
             thread.join()
         live.emit(notes.Finished(NOW, "week1", "R", "proven", 0, "", "", 1.0))
     for name in names:
-        assert glass.text.count(f"  ✓ Step {name}  0.1 s\n     saw {name}\n") == 1
+        assert glass.text.count(f"  ✓ Step {name}  0.1 s\n    · saw {name}\n") == 1
 
 
 def test_a_signal_may_close_it_in_the_middle_of_a_note() -> None:

@@ -325,10 +325,13 @@ def test_on_a_narrow_terminal_the_list_is_what_stays() -> None:
     glass = Glass(40)
     glass.write(raw)
     text = glass.text
-    assert "  ✓ Start services  1.2 s\n     storage runs\n     rag runs\n" in text
+    assert "  ✓ Start services  1.2 s\n    · storage runs\n    · rag runs\n" in text
     assert "Look again" not in text
     assert "⠋" not in text
     assert "← step two failed\n" in text
+    assert text.startswith(
+        "environment sandbox\ngateway http://127.0.0.1:18089\nstate .tracseq-migrate/sandbox\n"
+    )
     assert "\x1b[38;5;28m" in raw
 
 

@@ -413,7 +413,7 @@ class World:
         name = request.target
         self.on_request(request)
         if self.services.states[name] is not ServiceState.RUNNING:
-            raise Unreachable(f"GET {request.path} ({name})", "connection refused")
+            raise Unreachable(f"GET {request.path} ({name})", "connection refused", refused=True)
         with self._counting:
             return self._answer(name, request.path)
 
@@ -445,7 +445,7 @@ class World:
         with self._counting:
             instance = request.target if request.target in INSTANCES else self._next()
             if self.services.states[instance] is not ServiceState.RUNNING:
-                raise Unreachable(f"GET {request.path} ({instance})", "connection refused")
+                raise Unreachable(f"GET {request.path} ({instance})", "connection refused", refused=True)
             if request.path == "/health":
                 return _json(200, {"status": "healthy", "service": "TracSeq API Gateway"})
             flags = self.gateway.effective[instance]

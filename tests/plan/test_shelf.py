@@ -139,6 +139,21 @@ def test_all_findings_of_all_files_come_at_once(tmp_path: Path) -> None:
     assert [finding.message for finding in shelf.inspect("week2")] == ["unknown service 'storag'"]
 
 
+def test_packaged_plans_that_do_not_fit_stand_not_in_the_way_of_the_operators_own(tmp_path: Path) -> None:
+    own, behind = tmp_path / "own", tmp_path / "behind"
+    _write(behind, "week1.yaml", "week1", steps="  - {id: a, services: {up: [elsewhere]}}")
+    _write(behind, "week2.yaml", "week2", title="Theirs")
+    alone = _shelf(own, behind)
+    assert [finding.message for finding in alone.inspect()] == ["unknown service 'elsewhere'"]
+    _write(own, "week3.yaml", "week3", needs="{week: week1}")
+    both = _shelf(own, behind)
+    assert both.inspect() == []
+    assert [week.week for week in both.all()] == ["week2", "week3"]
+    assert both.find("week3").week == "week3"
+    with pytest.raises(InvalidInput, match="unknown service 'elsewhere'"):
+        both.find("week1")
+
+
 class _Locked(LocalFiles):
     """Files one of which may not be read; a test that runs as root has no other way to meet one."""
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import random
+import subprocess
+import sys
 
 import pytest
 
 from tracseq_migrate.sandbox.load.clients import Mix
 from tracseq_migrate.sandbox.load.connection import Kind
 from tracseq_migrate.sandbox.load.ledger import Ledger
-from tracseq_migrate.sandbox.load.resources import RESOURCES, Resource, normal
+from tracseq_migrate.sandbox.load.resource import Resource, normal
+from tracseq_migrate.sandbox.load.resources import RESOURCES
 from tracseq_migrate.sandbox.load.tally import Latency, Seen, Tally
 
 
@@ -181,3 +184,19 @@ def test_both_sides_keep_the_same_fields(resource: Resource) -> None:
     body = resource.create(random.Random(1), "word")
     missing = set(resource.fields) - set(body) - {resource.at_location}
     assert not missing, "what is compared is what was sent"
+
+
+def test_nothing_is_shared_with_the_applications() -> None:
+    script = (
+        "import importlib, pkgutil, sys\n"
+        "from tracseq_migrate.sandbox import load\n"
+        "for module in pkgutil.iter_modules(load.__path__, load.__name__ + '.'):\n"
+        "    importlib.import_module(module.name)\n"
+        "print(len([name for name in sys.modules if name.startswith(load.__name__ + '.')]))\n"
+        "print([name for name in sys.modules if name.startswith('tracseq_migrate.sandbox.')\n"
+        "       and not name.startswith('tracseq_migrate.sandbox.load')])\n"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    loaded, others = out.splitlines()
+    assert int(loaded) > 5
+    assert others == "[]"

@@ -62,11 +62,7 @@ def _need_extra() -> None:
     """Raise `InvalidSetup` where the packages of the sandbox are not installed."""
     import importlib.util
 
-    missing = [
-        name
-        for name in ("aiohttp", "psutil", "psycopg_pool", "supervisor")
-        if not importlib.util.find_spec(name)
-    ]
+    missing = [name for name in ("aiohttp", "psutil", "supervisor") if not importlib.util.find_spec(name)]
     if missing:
         from tracseq_migrate.errors import InvalidSetup
 

@@ -124,7 +124,7 @@ def _system(
     return System(
         header=Header(
             environment.name,
-            _known(lambda: environment.gateway.url, "unknown"),
+            environment.gateway.shown("url"),
             _shown(place),
         ),
         environment=environment.name,

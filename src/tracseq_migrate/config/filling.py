@@ -17,6 +17,7 @@ from tracseq_migrate.ports import Files
 _REFERENCE = re.compile(r"\$(?:(\$)|\{([^}]*)(\})?)")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _FILE = "file:"
+_SECRET_NAME = re.compile(r"PASSW|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|API_?KEY", re.IGNORECASE)
 _SECRET_KEYS = frozenset({"dsn"})
 
 
@@ -85,10 +86,12 @@ class Filling:
         name, default = parts.groups()
         value = self._environ.get(name)
         if default is not None:
-            return value or default
+            value = value or default
         if value is None:
             missing.append(name)
             return ""
+        if _SECRET_NAME.search(name):
+            self.secrets.add(value)
         return value
 
     def _secret_file(self, written: str, name: str, at: Way) -> Any:

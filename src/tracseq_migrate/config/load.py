@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from tracseq_migrate import document as documents
 from tracseq_migrate.config.checks import Parts, check, parts_of
-from tracseq_migrate.config.environment import Environment, EnvironmentFile, EnvironmentSection, routes_of
+from tracseq_migrate.config.environment import Environment, EnvironmentSection, Name, routes_of
 from tracseq_migrate.config.filling import Filling
+from tracseq_migrate.config.unknown import Section
 from tracseq_migrate.document import Document, did_you_mean, findings_from
 from tracseq_migrate.document import Path as Way
 from tracseq_migrate.errors import Finding, InvalidInput, InvalidSetup, UsageError
@@ -22,6 +23,14 @@ from tracseq_migrate.step import Uses
 
 FILE_NAME = "tracseq-migrate.yaml"
 _TAKEN_APART = ("gateway", "services", "databases")
+
+
+class _Shell(Section):
+    """The file apart from what is in its environments, which are looked at one by one."""
+
+    version: Literal[1]
+    default: Name | None = None
+    environments: Annotated[dict[str, Any], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,19 +198,11 @@ def _of_file(document: Document) -> list[Finding]:
     """What is wrong with the file apart from what is in its environments."""
     value = document.value
     sections = value.get("environments")
-    shell: dict[str, Any] = {**value}
-    if isinstance(sections, dict) and sections:
-        shell["environments"] = {}
     findings: list[Finding] = []
     try:
-        EnvironmentFile.model_validate(shell)
+        _Shell.model_validate(value)
     except ValidationError as error:
-        kept = [
-            finding
-            for finding in findings_from(error, document, model=EnvironmentFile)
-            if finding.message != "too few entries: at least 1" or not sections
-        ]
-        findings += kept
+        findings += findings_from(error, document, model=_Shell)
     if isinstance(sections, dict):
         default = value.get("default")
         if isinstance(default, str) and sections and default not in sections:

@@ -41,7 +41,10 @@ class Section(BaseModel):
     """A part of the environment file. Reading a value that is unknown raises `Unreachable`, so that nobody takes it for
     an answer; `shown` never raises."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    # Built when first used: most commands never meet most of these models, and building them is slow.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+    )
 
     if not TYPE_CHECKING:  # a type checker would take it for leave to read any name
 

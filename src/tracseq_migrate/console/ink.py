@@ -63,6 +63,7 @@ class Marks:
     warn: str = "!"
     next: str = "→"
     dot: str = "·"
+    bullet: str = "·"
     more: str = "…"
     full: str = "━"
     empty: str = "╌"
@@ -70,7 +71,7 @@ class Marks:
 
 
 UNICODE: Final = Marks()
-ASCII: Final = Marks("ok", "XX", "??", "..", "~~", "<-", "!!", "->", "|", "...", "#", "-", "|/-\\")
+ASCII: Final = Marks("ok", "XX", "??", "..", "~~", "<-", "!!", "->", "|", "-", "...", "#", "-", "|/-\\")
 
 
 def bits(line: Line | str) -> Iterable[tuple[str, Tone]]:

@@ -177,7 +177,11 @@ class LiveObserver:
 
     def _checked(self, note: CheckDone) -> list[Block]:
         if note.verdict == "pass":
-            text: Line = (note.title, (f"  {note.detail}", Tone.MUTED)) if note.detail else (note.title,)
+            text: Line = (
+                (note.title, (f" {self._ink.marks.dot} {note.detail}", Tone.MUTED))
+                if note.detail
+                else (note.title,)
+            )
             return [Paragraph(text, mark=(self._ink.marks.passed, Tone.GOOD), indent=2)]
         mark = self._ink.marks.failed if note.verdict == "fail" else self._ink.marks.unknown
         tone = Tone.BAD if note.verdict == "fail" else Tone.DOUBT
@@ -193,8 +197,9 @@ class LiveObserver:
         how = "  undone" if note.undone else "  already so" if note.already else ""
         title: Line = (note.title, (f"{how}  {duration.show(note.seconds)}", Tone.MUTED))
         mark = marks.back if note.undone else marks.passed
+        bullet = (marks.bullet, Tone.MUTED)
         blocks: list[Block] = [Paragraph(title, mark=(mark, Tone.GOOD), indent=2)]
-        return blocks + [Paragraph(((text, Tone.MUTED),), indent=5) for text in note.evidence]
+        return blocks + [Paragraph(((text, Tone.MUTED),), mark=bullet, indent=4) for text in note.evidence]
 
     def _failed(self, note: StepFailedNote) -> list[Block]:
         marks = self._ink.marks
@@ -228,9 +233,7 @@ class LiveObserver:
         )
         blocks: list[Block] = [Space(), Paragraph(told, mark=(mark, tone))]
         if note.next_command:
-            blocks.append(
-                Paragraph(("next: ", (note.next_command, Tone.STRONG)), mark=(marks.next, Tone.INFO))
-            )
+            blocks.append(Command(((marks.next, Tone.INFO), " next: ", (note.next_command, Tone.STRONG))))
         return [*blocks, Space()]
 
     # Painting.

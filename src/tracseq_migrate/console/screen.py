@@ -9,7 +9,7 @@ from typing import Protocol, TextIO
 
 from tracseq_migrate.console.asker import TerminalAsker
 from tracseq_migrate.console.failures import exit_code_of, render_error
-from tracseq_migrate.console.ink import ASCII, UNICODE, Ink, Line, Tone
+from tracseq_migrate.console.ink import ASCII, UNICODE, Bit, Ink, Tone
 from tracseq_migrate.console.jsonlines import JsonObserver, dump, error_document
 from tracseq_migrate.console.live import LiveObserver
 from tracseq_migrate.console.plain import PlainObserver
@@ -71,21 +71,20 @@ class Screen:
         return Ink(self._err_can.depth, UNICODE if self._err_can.unicode else ASCII, self._hide)
 
     def header(self, header: Header) -> None:
-        """The first line of every output; later calls do nothing."""
+        """The first line of every output (on a terminal that is too narrow for it: lines); later calls do nothing."""
         if self._header_shown:
             return
         self._header_shown = True
-        ink = self._err_ink if self.as_json else self._ink
+        stream, ink = (self._err, self._err_ink) if self.as_json else (self._out, self._ink)
+        parts: list[list[Bit]] = [
+            [("environment ", Tone.MUTED), (ink.flat(header.environment), Tone.STRONG)],
+            [("gateway ", Tone.MUTED), ink.flat(header.gateway)],
+            [("state ", Tone.MUTED), ink.flat(header.state)],
+        ]
         dot = f" {ink.marks.dot} "
-        line: Line = (
-            ("environment ", Tone.MUTED),
-            (ink.flat(header.environment), Tone.STRONG),
-            (f"{dot}gateway ", Tone.MUTED),
-            ink.flat(header.gateway),
-            (f"{dot}state ", Tone.MUTED),
-            ink.flat(header.state),
-        )
-        (self._err if self.as_json else self._out).line(ink.text(line))
+        width = sum(len(ink.plain(part)) for part in parts) + 2 * len(dot)
+        fits = not stream.terminal or width <= size(stream.file, self._environ)[0]
+        stream.line((ink.text(((dot, Tone.MUTED),)) if fits else "\n").join(ink.text(part) for part in parts))
 
     def observer(self) -> OpenObserver:
         """The one who watches an operation here: JSON lines, a live checklist, or plain lines. Close it, or the screen."""
@@ -161,7 +160,8 @@ class Screen:
         streaming = isinstance(self._observer, JsonObserver)
         self._stop_watching()
         code = exit_code_of(error)
-        self._err.write(render_error(error, self._err_ink))
+        columns = size(self._err.file, self._environ)[0] if self._err_can.terminal else 0
+        self._err.write(render_error(error, self._err_ink, columns))
         if self.as_json and (streaming or not self._document_shown):
             document = error_document(error, code)
             self._out.line(dump(document, self._hide, indent=None if streaming else 2))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,29 @@ def quoted(value: Any) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """The known name that was most likely meant; empty where none is near."""
+    """The known name that was most likely meant; empty where none is near.
+
+    The words that all of them begin or end with (``USE_..._SERVICE``) do not make two names near.
+    """
     import difflib
 
     names = sorted(known)
+    told_apart = _told_apart([name, *names])
     folded: dict[str, str] = {}
-    for each in names:
-        folded.setdefault(each.casefold(), each)
-    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
+    for each, part in zip(names, told_apart[1:], strict=True):
+        folded.setdefault(part, each)
+    near = difflib.get_close_matches(told_apart[0], folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else ""
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Each name in small letters, without the words that all of them begin or end with."""
+    split = [re.split(r"[_-]", name.casefold()) for name in names]
+    while min(map(len, split)) > 1 and len({words[0] for words in split}) == 1:
+        split = [words[1:] for words in split]
+    while min(map(len, split)) > 1 and len({words[-1] for words in split}) == 1:
+        split = [words[:-1] for words in split]
+    return ["_".join(words) for words in split]
 
 
 def did_you_mean(name: str, known: Iterable[str], *, what: str) -> str:

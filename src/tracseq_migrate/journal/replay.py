@@ -119,6 +119,8 @@ class WeekState:
     title: str = ""
     status: WeekStatus = WeekStatus.NEVER_RUN
     run_id: str = ""
+    begun: int = 0
+    """The ``seq`` of the event with which the run in force began: the order of weeks, whatever the hosts' clocks say."""
     plan: dict[str, Any] = field(default_factory=dict)
     digest: str = ""
     since: datetime | None = None
@@ -185,7 +187,7 @@ def _fold(state: State, event: Event) -> None:
     match event.type:
         case v.RUN_STARTED:
             week.status, week.since = WeekStatus.RUNNING, event.at
-            week.run_id, week.title = event.run_id, data["title"]
+            week.run_id, week.title, week.begun = event.run_id, data["title"], event.seq
             week.plan, week.digest = data["plan"], data["digest"]
             week.steps, week.left, week.interrupted = {}, [], 0
             week.rollback_id = week.rollback_to = ""

@@ -343,6 +343,7 @@ def _tell_step(story: StepStory, event: Event) -> None:
     match event.type:
         case v.INTENT:
             story.kind, story.effect = _text(data, "kind"), _text(data, "effect")
+            story.title = _text(data, "title") or story.title
             story.attempts, story.outcome = story.attempts + 1, "in doubt"
         case v.CHECKPOINT:
             story.checkpoints.append(_text(data, "name"))

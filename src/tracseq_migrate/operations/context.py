@@ -18,8 +18,11 @@ from tracseq_migrate.step import Approval, Direction, Journaling, StepContext
 class _NoJournal(Journaling):
     """For verbs that only look: whatever tries to write here is a bug."""
 
-    def __init__(self, system: System) -> None:
+    def __init__(self, system: System, ledger: Ledger, week: str, step: str) -> None:
         self._system = system
+        self._ledger = ledger
+        self._week = week
+        self._step = step
 
     def checkpoint(self, name: str, data: Mapping[str, Any], direction: Direction = "either") -> None:
         raise AssertionError("a step that looks must not journal")
@@ -29,6 +32,9 @@ class _NoJournal(Journaling):
 
     def settle(self, name: str) -> None:
         raise AssertionError("a step that looks must not journal")
+
+    def owes(self, name: str) -> bool:
+        return (self._week, self._step, name) in self._ledger.state.obligations
 
     def attach(self, body: bytes) -> str:
         raise AssertionError("a step that looks must not journal")
@@ -44,27 +50,22 @@ class _StepJournal(_NoJournal):
     """Writes a step's checkpoints, obligations and attachments."""
 
     def __init__(self, system: System, ledger: Ledger, week: str, run_id: str, step: str) -> None:
-        super().__init__(system)
-        self._ledger = ledger
+        super().__init__(system, ledger, week, step)
         self._where = (week, run_id, step)
 
     def checkpoint(self, name: str, data: Mapping[str, Any], direction: Direction = "either") -> None:
         self._ledger.append(vocabulary.checkpoint(*self._where, name=name, data=data, direction=direction))
 
     def owe(self, name: str, what: str, ends: str) -> None:
-        if not self._open(name):
+        if not self.owes(name):
             self._ledger.append(vocabulary.obligation_opened(*self._where, name=name, what=what, ends=ends))
 
     def settle(self, name: str) -> None:
-        if self._open(name):
+        if self.owes(name):
             self._ledger.append(vocabulary.obligation_closed(*self._where, name=name))
 
     def attach(self, body: bytes) -> str:
         return self._system.store.attach(body)
-
-    def _open(self, name: str) -> bool:
-        week, _, step = self._where
-        return (week, step, name) in self._ledger.state.obligations
 
 
 def holding(signatures: Sequence[Signature], item: str, digest: str, now: datetime) -> list[Signature]:
@@ -121,7 +122,9 @@ def context(
         health=system.health,
         stores=system.stores,
         monolith=system.monolith,
-        journal=_StepJournal(system, ledger, week, run_id, step_id) if writing else _NoJournal(system),
+        journal=_StepJournal(system, ledger, week, run_id, step_id)
+        if writing
+        else _NoJournal(system, ledger, week, step_id),
         deadline=system.clock.monotonic() + timeout,
         say=say,
         approvals=approvals,

@@ -22,10 +22,10 @@ def standing_on(state: State, week: str) -> list[WeekState]:
         if other.week == week or not other.status.applied or not other.run_id:
             continue
         needs = {need.get("week") for need in other.plan.get("needs", []) if isinstance(need, dict)}
-        later = bool(this.run_id) and other.run_id > this.run_id
+        later = bool(this.begun) and other.begun > this.begun
         if later or week in needs:
             found.append(other)
-    return sorted(found, key=lambda w: w.run_id, reverse=True)
+    return sorted(found, key=lambda w: w.begun, reverse=True)
 
 
 def missing_needs(state: State, plan: WeekPlan) -> list[tuple[str, WeekStatus]]:

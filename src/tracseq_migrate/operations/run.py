@@ -21,7 +21,13 @@ from tracseq_migrate.journal.replay import WeekState, WeekStatus
 from tracseq_migrate.operations.driving import Drive, holding_lease, new_run_id
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.order import difference, standing_on
-from tracseq_migrate.operations.preflight import check_confirmations, collect_signatures, preflight
+from tracseq_migrate.operations.preflight import (
+    check_confirmations,
+    collect_signatures,
+    order_checks,
+    preflight,
+    refuse,
+)
 from tracseq_migrate.operations.rollback import refuse_later, steps_kept
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import began, finished
@@ -101,7 +107,7 @@ def resume(system: System, week: str | None, options: RunOptions) -> int:
 def _to_resume(ledger: Ledger) -> str | None:
     unfinished = (WeekStatus.RUNNING, WeekStatus.IN_DOUBT, WeekStatus.ROLLING_BACK, WeekStatus.WAITING)
     found = [w for w in ledger.state.weeks.values() if w.status in unfinished]
-    return max(found, key=lambda w: w.run_id).week if found else None
+    return max(found, key=lambda w: w.begun).week if found else None
 
 
 def _same_plan(system: System, plan: WeekPlan, state: WeekState, digest: str) -> None:
@@ -150,6 +156,7 @@ def _already(system: System, ledger: Ledger, plan: WeekPlan, digest: str) -> int
 def _start(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options: RunOptions) -> int:
     run_id = new_run_id(system)
     began(system, "run", plan, run_id)
+    refuse(system, plan.week, list(order_checks(system, ledger, plan)))  # before anybody is asked anything
     collect_signatures(
         system, ledger, plan, digest=digest, confirm=options.confirm, assume_yes=options.assume_yes
     )

@@ -96,7 +96,7 @@ def item_line(
     names = ", ".join(s.claimed or s.person for s in held)
     if len(held) >= item.approvals:
         ends = min((s.expires for s in held if s.expires), default=None)
-        until = f", until {stamp(ends)}" if ends else ""
+        until = f", until {ends:%Y-%m-%d %H:%M} UTC" if ends else ""
         return ItemLine(item.id, item.ask, "signed", f"by {names}{until}", command)
     if held:
         missing = item.approvals - len(held)

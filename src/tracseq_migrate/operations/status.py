@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tracseq_migrate.errors import Exit, InvalidSetup
+from tracseq_migrate.errors import Exit, InvalidInput, InvalidSetup
 from tracseq_migrate.journal.replay import State, WeekState, WeekStatus
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.order import STANDING, missing_needs
@@ -29,13 +29,12 @@ _ASKERS = 32
 def status(system: System, week: str | None = None) -> StatusView:
     """Journal, services, flags, obligations and lock as they are now; what cannot be asked is said to be unknown."""
     ledger = Ledger(system)
-    plans = list(system.shelf.all())
-    if week is not None:
-        plans = [system.shelf.find(week)]
+    every, broken = _plans(system)
+    plans = every if week is None else [system.shelf.find(week)]
     lock = system.lease.show()
     weeks = [_week_line(plan, shown(ledger.state.week(plan.week), lock), ledger.state) for plan in plans]
     if week is None:
-        known = {plan.week for plan in plans}
+        known = {*system.shelf.names()}
         orphans = [w for w in ledger.state.weeks.values() if w.week not in known and w.status.applied]
         weeks += [_orphan_line(state, shown(state, lock)) for state in orphans]
     with ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="ask") as pool:
@@ -46,8 +45,8 @@ def status(system: System, week: str | None = None) -> StatusView:
         ObligationLine(o.week, o.step, o.what, o.ends, o.since) for o in ledger.state.obligations.values()
     ]
     drift = any(line.drift for line in flags)
-    command, reason = _next(system, ledger.state, list(system.shelf.all()), lock, drift=drift)
-    standing = [plan for plan in system.shelf.all() if ledger.state.week(plan.week).status in STANDING]
+    command, reason = _next(system, ledger.state, every, lock, drift=drift)
+    standing = [plan for plan in every if ledger.state.week(plan.week).status in STANDING]
     return StatusView(
         system.header,
         weeks,
@@ -59,8 +58,20 @@ def status(system: System, week: str | None = None) -> StatusView:
         command,
         reason,
         ledger.state.events,
-        _warnings(readings),
+        [*broken, *_warnings(readings)],
     )
+
+
+def _plans(system: System) -> tuple[list[WeekPlan], list[str]]:
+    """The plans that can be read, and a warning for each that cannot: one broken file must not hide the others."""
+    plans, broken = [], []
+    for name in system.shelf.names():
+        try:
+            plans.append(system.shelf.find(name))
+        except InvalidInput as error:
+            command = system.type_this(f"validate {name}")
+            broken.append(f"the plan of {name} has {len(error.findings)} findings: `{command}` lists them")
+    return plans, broken
 
 
 def exit_code(view: StatusView) -> Exit:
@@ -206,7 +217,7 @@ def _flag_line(
 def _journaled_flags(state: State) -> dict[str, tuple[str, bool]]:
     """What the weeks in force have set, by flag: (week, value), the newest last."""
     found: dict[str, tuple[str, bool]] = {}
-    for week in sorted(state.weeks.values(), key=lambda w: w.run_id):
+    for week in sorted(state.weeks.values(), key=lambda w: w.begun):
         if week.status not in STANDING or not week.plan:
             continue
         for entry in WeekPlan.from_document(week.plan).entries():
@@ -227,7 +238,7 @@ def _next(
     system: System, state: State, plans: Sequence[WeekPlan], lock: LeaseInfo | None, *, drift: bool
 ) -> tuple[str, str]:
     """The one command to type next, and why."""
-    weeks = sorted(state.weeks.values(), key=lambda w: w.run_id, reverse=True)
+    weeks = sorted(state.weeks.values(), key=lambda w: w.begun, reverse=True)
     for week in weeks:
         match shown(week, lock):
             case WeekStatus.RESIDUE:

@@ -39,11 +39,11 @@ class Shelf(Protocol):
     """Where week plans come from, checked against the environment."""
 
     def find(self, week: str) -> WeekPlan:
-        """The plan of a week's name or a path. Raises `InvalidInput`, `NotAllowed` where there is none."""
+        """The plan of a week's name or a path. Raises `InvalidInput`, `InvalidSetup`, `UsageError` where there is none."""
         ...
 
-    def all(self) -> Sequence[WeekPlan]:
-        """Every plan that can be found, in the order of the weeks. Raises `InvalidInput`."""
+    def names(self) -> Sequence[str]:
+        """The names of all weeks that there are plans of, in order."""
         ...
 
 

@@ -30,9 +30,8 @@ def validate(
     """
     path = locate(config, cwd, files)
     looked = inspect(path, files, environ, environment=environment, offline=offline)
-    plans = looked.environment.plans if looked.environment else None
     shelf = PlanShelf(
-        files, folders(files, plans=plans, beside=path.absolute().parent, cwd=cwd), looked.facts
+        files, folders(files, plans=looked.plans, beside=path.absolute().parent, cwd=cwd), looked.facts
     )
     findings = sorted({*looked.findings, *shelf.inspect(week or "")})
     names = [str(path), *shelf.names()] if week is None else [str(path), week]

@@ -62,7 +62,7 @@ def verify(system: System, week: str | None) -> VerifyView:
     ledger = Ledger(system)
     if week is None:
         states: Sequence[WeekState] = sorted(
-            (w for w in ledger.state.weeks.values() if w.status.applied and w.steps), key=lambda w: w.run_id
+            (w for w in ledger.state.weeks.values() if w.status.applied and w.steps), key=lambda w: w.begun
         )
     else:
         name = week if week in ledger.state.weeks else system.shelf.find(week).week
@@ -77,6 +77,6 @@ def verify(system: System, week: str | None) -> VerifyView:
     drift = [f"{line.week} {line.step}: {line.detail}" for line in lines if line.verdict != "pass"]
     follow = ""
     if drift:
-        newest = max(states, key=lambda w: w.run_id).week
+        newest = max(states, key=lambda w: w.begun).week
         follow = system.type_this(f"rollback {newest}")
     return VerifyView(system.header, lines, drift, follow)

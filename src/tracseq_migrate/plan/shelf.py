@@ -45,7 +45,8 @@ def folders(files: Files, *, plans: Path | None, beside: Path | None, cwd: Path)
 class PlanShelf:
     """The plans in some folders, held against an environment. Files are read once.
 
-    A week that two folders have is the first folder's.
+    A week that two folders have is the first folder's. Where an earlier folder has plans at all, a plan of a later one that
+    does not fit the environment is left out: it comes with the package, and was not written for this system.
     """
 
     files: Files
@@ -93,6 +94,11 @@ class PlanShelf:
 
     @cached_property
     def _shelved(self) -> tuple[Read, ...]:
+        """The plans that there are for this environment, in order."""
+        return tuple(each for each in self._found if each not in self._left_out)
+
+    @cached_property
+    def _found(self) -> tuple[Read, ...]:
         """The files of all folders, without those whose week an earlier folder has."""
         kept: list[Read] = []
         taken: set[str] = set()
@@ -103,8 +109,17 @@ class PlanShelf:
         return tuple(sorted(kept, key=lambda each: (*_order(_week(each) or Path(each.file).stem), each.file)))
 
     @cached_property
+    def _left_out(self) -> tuple[Read, ...]:
+        """The plans that come behind the operator's own and do not fit the operator's environment."""
+        own = next((folder for folder in self.folders if self._paths(folder)), None)
+        if own is None or self.environment is None:
+            return ()
+        theirs = {shown(path) for path in self._paths(own)}
+        return tuple(each for each in self._found if each.file not in theirs and self._findings(each))
+
+    @cached_property
     def _needs(self) -> list[Finding]:
-        return check_needs(_partials(self._shelved), _unread(self._shelved))
+        return check_needs(_partials(self._shelved), [*_unread(self._shelved), *_stems(self._left_out)])
 
     def _paths(self, folder: Path) -> list[Path]:
         return sorted(path for suffix in SUFFIXES for path in self.files.list(folder, suffix))
@@ -115,7 +130,7 @@ class PlanShelf:
             return named[0]
         if named:
             raise InvalidInput(_twice(named))
-        for each in self._shelved:
+        for each in self._found:
             # A file of this name that cannot be read, or that says another week: that is the news, not that none is there.
             if names_week(Path(each.file).stem, week) and self._findings(each):
                 return each
@@ -155,7 +170,7 @@ class PlanShelf:
 
     def _needs_with(self, chosen: Read) -> list[Finding]:
         others = [each for each in self._shelved if _week(each) != _week(chosen) and each.file != chosen.file]
-        return check_needs(_partials([*others, chosen]), _unread(others))
+        return check_needs(_partials([*others, chosen]), [*_unread(others), *_stems(self._left_out)])
 
 
 def is_path(week: str) -> bool:
@@ -172,7 +187,11 @@ def _partials(files: Iterable[Read]) -> list[WeekPlan]:
 
 
 def _unread(files: Iterable[Read]) -> list[str]:
-    return [Path(each.file).stem for each in files if not _week(each)]
+    return _stems(each for each in files if not _week(each))
+
+
+def _stems(files: Iterable[Read]) -> list[str]:
+    return [Path(each.file).stem for each in files]
 
 
 def _order(name: str) -> tuple[int, str]:

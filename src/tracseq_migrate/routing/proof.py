@@ -304,11 +304,11 @@ def _by_counters(
             return Side.UNKNOWN, f"{name} does not count requests by prefix", {}
         rise[name] = end - start
     here, there = rise[route.service], rise[monolith]
-    text = f"of {requests} requests {route.service} counted {here:g} and {monolith} {there:g}"
+    text = f"{route.service} counted {here:g} of {requests} requests, {monolith} {there:g}"
     if here >= requests and there == 0:
         return Side.SERVICE, text, rise
     if there >= requests and here == 0:
         return Side.MONOLITH, text, rise
     if here < requests and there < requests:
         return Side.MIXED, text, rise
-    return Side.UNKNOWN, f"{text}, so live traffic hides who counted them", rise
+    return Side.UNKNOWN, f"{text}, so live traffic hides whose they were", rise

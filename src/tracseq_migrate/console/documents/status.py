@@ -26,7 +26,7 @@ def render_status(view: StatusView, look: Look) -> list[Block]:
     if view.flags:
         blocks.append(Heading("Flags"))
         rows = [_flag(flag, look) for flag in view.flags]
-        blocks.append(Rows(("", "", "prefix", "declared", "effective", "week"), rows))
+        blocks.append(Rows(("", "", "prefix", "declared", "effective", "goes to"), rows))
         bad = (look.marks.failed, Tone.BAD)
         for flag in view.flags:
             if flag.drift:

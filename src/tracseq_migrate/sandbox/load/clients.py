@@ -16,7 +16,8 @@ from itertools import accumulate
 
 from tracseq_migrate.sandbox.load.connection import Address, Connection
 from tracseq_migrate.sandbox.load.ledger import Ledger, Row, Value
-from tracseq_migrate.sandbox.load.resources import PAGES, RESOURCES, Resource, is_list, is_object, rows_of
+from tracseq_migrate.sandbox.load.resource import Resource, is_list, is_object, rows_of
+from tracseq_migrate.sandbox.load.resources import PAGES, RESOURCES
 from tracseq_migrate.sandbox.load.sending import Fate, Outcome, Sender
 from tracseq_migrate.sandbox.load.tally import Tally
 
@@ -128,26 +129,23 @@ class Clients:
         deadline = self.tally.sent_until = self.tally.began + self._seconds
         tasks = [asyncio.create_task(self._client(deadline)) for _ in range(self._fast)]
         tasks += [asyncio.create_task(self._slow_sender(deadline, place)) for place in range(self._slow)]
-        ticker = asyncio.create_task(self._tick(every)) if every else None
-        stop = asyncio.create_task(self._stopped.wait())
+        beside: list[asyncio.Task[object]] = [asyncio.create_task(self._stopped.wait())]
+        if every is not None:
+            beside.append(asyncio.create_task(self._tick(every)))
         try:
             pending: set[asyncio.Task[None]] = set(tasks)
-            while pending and not stop.done():
-                waiting: set[asyncio.Task[None] | asyncio.Task[bool]] = {*pending, stop}
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            while pending and not self._stopped.is_set():
+                await asyncio.wait([*pending, beside[0]], return_when=asyncio.FIRST_COMPLETED)
                 pending = {task for task in pending if not task.done()}
             if pending:
-                _, pending = await asyncio.wait(pending, timeout=patience)
-            for task in pending:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+                await asyncio.wait(pending, timeout=patience)
         finally:
-            for task in (*tasks, stop, *((ticker,) if ticker else ())):
+            for task in (*tasks, *beside):
                 task.cancel()
-            await asyncio.gather(stop, *((ticker,) if ticker else ()), return_exceptions=True)
+            results = await asyncio.gather(*tasks, *beside, return_exceptions=True)
+            self.tally.end(time.monotonic())
         if not self._stopped.is_set():
             self.tally.unsent = max(0, int(self._seconds / self._interval) - self._taken)
-        self.tally.end(time.monotonic())
         for result in results:
             if isinstance(result, Exception):
                 raise result

@@ -206,7 +206,7 @@ async def _phases(load: Load) -> None:
         except asyncio.CancelledError:
             if not interrupted.is_set():
                 raise
-            load.report.trouble = "the look-up was interrupted"
+            load.report.trouble = "interrupted before everything was looked up"
 
 
 @contextmanager

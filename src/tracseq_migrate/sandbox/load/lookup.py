@@ -12,7 +12,8 @@ from typing import Any
 from tracseq_migrate.sandbox.load.connection import Address, Broken, Connection
 from tracseq_migrate.sandbox.load.ledger import Ledger, Row, Value
 from tracseq_migrate.sandbox.load.ownership import Ownership
-from tracseq_migrate.sandbox.load.resources import RESOURCES, Resource, Shape, rows_of
+from tracseq_migrate.sandbox.load.resource import Resource, Shape, rows_of
+from tracseq_migrate.sandbox.load.resources import RESOURCES
 
 _BATCH = 1000
 _READERS = 8

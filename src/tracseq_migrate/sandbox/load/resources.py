@@ -1,256 +1,14 @@
-"""The resources as a client knows them: what it sends, what it expects back, and where either database keeps it.
+"""The resources of a TracSeq, as clients and either database know them.
 
-Written down from the interface and from the tables, not taken from the applications. The values are such that both sides can
-hold them: what only one side can hold is a matter of the mappings of a migration, not of its safety.
+Written down from the interface and from the tables, not taken from the applications.
 """
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Mapping
 
-from tracseq_migrate.sandbox.load.ledger import Value
-
-Draw = Callable[[random.Random, str], dict[str, Any]]
-"""Makes a body from chance and a word that no other write has."""
-
-Change = Callable[[random.Random, str, Value], dict[str, Any]]
-"""Makes the body of a change, from what the row is now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """Where one side keeps a resource: the business key and each field as SQL expressions over ``source``."""
-
-    source: str
-    key: str
-    fields: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Resource:
-    """One kind of row.
-
-    ``flag`` is the gateway's key of its routing, ``database`` the sandbox's name of the database of its service. ``old`` is the
-    shape in the monolith's database, ``new`` the one in the service's. ``at_location`` is the field that takes the name of a
-    storage location, where one is needed.
-    """
-
-    name: str
-    flag: str
-    database: str
-    prefix: str
-    path: str
-    key: str
-    create: Draw
-    change: Change | None
-    old: Shape
-    new: Shape
-    by_id: bool = True
-    at_location: str = ""
-    login: Callable[[Value], tuple[str, dict[str, Any]]] | None = None
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields that are compared, the business key among them."""
-        return (self.key, *self.old.fields)
-
-    def value(self, body: Value) -> dict[str, Any]:
-        """What is expected to be kept of a body: everything but what is never read again."""
-        return {field: normal(field, body[field]) for field in self.fields}
-
-    def found(self, body: Any) -> dict[str, Any]:
-        """The compared fields of a row as it came back; what is missing is not there either."""
-        return {field: normal(field, body[field]) for field in self.fields if field in body}
-
-    def difference(self, value: Value, body: Any) -> str:
-        """The first field in which an answer is not what was expected, in words; empty where it is all there."""
-        if not isinstance(body, dict):
-            return f"a row was expected, not {type(body).__name__}"
-        for field in self.fields:
-            if field not in body:
-                return f"{field} is missing"
-            if normal(field, body[field]) != value[field]:
-                return f"{field} is {body[field]!r}, not {value[field]!r}"
-        return ""
-
-    def is_about(self, key: str, body: Any) -> str:
-        """Empty where an answer is about the row of this key."""
-        if isinstance(body, dict) and body.get(self.key) == key:
-            return ""
-        return f"the answer is not about {self.key} {key!r}"
-
-    def path_of_key(self, key: str) -> str:
-        """Where the rows of a business key are listed."""
-        return f"{self.path}?{self.key}={quote(key, safe='')}"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Something to read that is no row."""
-
-    method: str
-    prefix: str
-    path: str
-    body: Mapping[str, Any] | None = None
-
-
-def normal(field: str, value: Any) -> Any:
-    """Times as RFC 3339 in UTC, whoever writes them how; everything else as it is."""
-    if not field.endswith("_at"):
-        return value
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            return value
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    return value.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def rows_of(body: Any) -> list[dict[str, Any]]:
-    """The rows of a list's answer; none where it is not one."""
-    items = body.get("items") if isinstance(body, dict) else None
-    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-
-def is_list(body: Any) -> str:
-    """The check of a list's answer."""
-    if isinstance(body, dict) and isinstance(body.get("items"), list):
-        return ""
-    return "a list was expected, with `items`"
-
-
-def is_object(body: Any) -> str:
-    """The check of a page's answer."""
-    return "" if isinstance(body, dict) and body else "a JSON object was expected"
-
-
-def _user(rng: random.Random, word: str) -> dict[str, Any]:
-    email = f"{word}@load.example"
-    return {"email": email, "password": _password(email), **_user_change(rng, word, {})}
-
-
-def _user_change(rng: random.Random, word: str, value: Value) -> dict[str, Any]:
-    return {
-        "first_name": f"First {word}",
-        "last_name": f"Last {word}",
-        "role": rng.choice(("guest", "data_analyst", "research_scientist", "lab_technician")),
-        "status": "active",
-        "department": f"Department {word}",
-        "position": f"Position {word}",
-        "lab_affiliation": f"Laboratory {word}",
-        "phone": f"+1 919 {rng.randrange(10**7):07}",
-        "email_verified": rng.random() < 0.5,
-    }
-
-
-def _password(email: str) -> str:
-    return f"Pw-{email}-1!"
-
-
-def _login(value: Value) -> tuple[str, dict[str, Any]]:
-    return "/api/auth/login", {"email": value["email"], "password": _password(value["email"])}
-
-
-_MOVES_OF_A_SAMPLE = {
-    "": ("pending",),
-    "pending": ("pending", "validated"),
-    "validated": ("validated", "in_storage"),
-    "in_storage": ("in_storage",),
-}
-"""Moves of status that both sides allow, and that leave the location where it is."""
-
-
-def _sample(rng: random.Random, word: str) -> dict[str, Any]:
-    return {"barcode": word, **_sample_change(rng, word, {})}
-
-
-def _sample_change(rng: random.Random, word: str, value: Value) -> dict[str, Any]:
-    return {
-        "name": f"Sample {word}",
-        "status": rng.choice(_MOVES_OF_A_SAMPLE[value.get("status", "")]),
-        "location": f"Freezer {word}",
-        "metadata": {"word": word, "volume": rng.randrange(1000)},
-    }
-
-
-def _template(rng: random.Random, word: str) -> dict[str, Any]:
-    return {"name": f"Template {word}", **_template_change(rng, word, {})}
-
-
-def _template_change(rng: random.Random, word: str, value: Value) -> dict[str, Any]:
-    return {"description": f"Described by {word}", "metadata": {"word": word, "columns": rng.randrange(40)}}
-
-
-def _location(rng: random.Random, word: str) -> dict[str, Any]:
-    return {"name": f"Location {word}", **_location_change(rng, word, {})}
-
-
-def _location_change(rng: random.Random, word: str, value: Value) -> dict[str, Any]:
-    capacity = rng.randrange(100, 1000)
-    return {
-        "description": f"Described by {word}",
-        "temperature_zone": rng.choice(("-80C", "-20C", "4C", "RT", "37C")),
-        "capacity": capacity,
-        "current_usage": rng.randrange(capacity),
-        "container_type": rng.choice(("tube", "plate", "box", "rack", "bag")),
-        "location_path": f"/building/{word}",
-        "is_active": rng.random() < 0.9,
-    }
-
-
-def _movement(rng: random.Random, word: str) -> dict[str, Any]:
-    moved = datetime.now(UTC) - timedelta(seconds=rng.randrange(86_400))
-    return {
-        "reference": word,
-        "barcode": f"B-{word}",
-        "from_location": None,
-        "reason": f"Moved for {word}",
-        "moved_by": f"technician {word}",
-        "moved_at": moved.isoformat(timespec="seconds").replace("+00:00", "Z"),
-    }
-
-
-def _job(rng: random.Random, word: str) -> dict[str, Any]:
-    return {"name": f"Job {word}", **_job_change(rng, word, {})}
-
-
-def _job_change(rng: random.Random, word: str, value: Value) -> dict[str, Any]:
-    return {"status": rng.choice(("completed", "failed"))}
-
-
-def _notification(rng: random.Random, word: str) -> dict[str, Any]:
-    return {"subject": f"Subject {word}", **_notification_change(rng, word, {})}
-
-
-def _notification_change(rng: random.Random, word: str, value: Value) -> dict[str, Any]:
-    return {
-        "body": f"Body {word}",
-        "channel": rng.choice(("email", "slack", "sms", "in_app")),
-        "recipient": f"{word}@load.example",
-        "priority": rng.choice(("low", "normal", "high", "urgent")),
-    }
-
-
-def _spreadsheet(rng: random.Random, word: str) -> dict[str, Any]:
-    return {"filename": f"{word}.xlsx", **_spreadsheet_change(rng, word, {})}
-
-
-def _spreadsheet_change(rng: random.Random, word: str, value: Value) -> dict[str, Any]:
-    return {
-        "name": f"Spreadsheet {word}",
-        "file_type": rng.choice(("xlsx", "csv")),
-        "file_size": rng.randrange(1, 10**9),
-        "metadata": {"word": word},
-    }
+from tracseq_migrate.sandbox.load import bodies
+from tracseq_migrate.sandbox.load.resource import Page, Resource, Shape
 
 
 def _same(*fields: str) -> dict[str, str]:
@@ -277,11 +35,11 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/auth",
             path="/api/auth/users",
             key="email",
-            create=_user,
-            change=_user_change,
+            create=bodies.user,
+            change=bodies.user_change,
             old=Shape("users", "email", _USER),
             new=Shape("users", "email", _USER),
-            login=_login,
+            login=bodies.login,
         ),
         Resource(
             name="samples",
@@ -290,8 +48,8 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/samples",
             path="/api/samples",
             key="barcode",
-            create=_sample,
-            change=_sample_change,
+            create=bodies.sample,
+            change=bodies.sample_change,
             old=Shape(
                 "samples",
                 "barcode",
@@ -317,8 +75,8 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/templates",
             path="/api/templates",
             key="name",
-            create=_template,
-            change=_template_change,
+            create=bodies.template,
+            change=bodies.template_change,
             old=Shape("templates", "name", _same("description", "metadata")),
             new=Shape("templates", "name", _same("description", "metadata")),
         ),
@@ -329,8 +87,8 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/storage",
             path="/api/storage/locations",
             key="name",
-            create=_location,
-            change=_location_change,
+            create=bodies.location,
+            change=bodies.location_change,
             old=Shape(
                 "storage_locations",
                 "name",
@@ -365,7 +123,7 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/storage",
             path="/api/storage/movements",
             key="reference",
-            create=_movement,
+            create=bodies.movement,
             change=None,
             old=Shape(
                 _MOVEMENTS,
@@ -401,8 +159,8 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/sequencing",
             path="/api/sequencing/jobs",
             key="name",
-            create=_job,
-            change=_job_change,
+            create=bodies.job,
+            change=bodies.job_change,
             old=Shape("sequencing_jobs", "name", {"status": "status::text"}),
             new=Shape("sequencing_jobs", "job_name", {"status": "status::text"}),
         ),
@@ -413,8 +171,8 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/notifications",
             path="/api/notifications",
             key="subject",
-            create=_notification,
-            change=_notification_change,
+            create=bodies.notification,
+            change=bodies.notification_change,
             old=Shape(
                 "notifications", "title", {"body": "message", **_same("channel", "recipient", "priority")}
             ),
@@ -436,8 +194,8 @@ RESOURCES: Mapping[str, Resource] = {
             prefix="/api/spreadsheets",
             path="/api/spreadsheets",
             key="filename",
-            create=_spreadsheet,
-            change=_spreadsheet_change,
+            create=bodies.spreadsheet,
+            change=bodies.spreadsheet_change,
             old=Shape(
                 "spreadsheet_datasets", "filename", _same("name", "file_type", "file_size", "metadata")
             ),
