@@ -22,7 +22,7 @@ from tracseq_migrate.console.jsonlines import JsonObserver
 from tracseq_migrate.console.live import LiveObserver
 from tracseq_migrate.console.plain import PlainObserver
 from tracseq_migrate.console.screen import Screen
-from tracseq_migrate.errors import Finding, InvalidInput, NotAllowed
+from tracseq_migrate.errors import Finding, Interrupted, InvalidInput, NotAllowed
 
 HEAD = "environment sandbox · gateway http://127.0.0.1:18089 · state .tracseq-migrate/sandbox\n"
 ROOT = Path(__file__).parents[2]
@@ -150,6 +150,13 @@ def test_an_error_is_a_document_where_there_was_none() -> None:
     shown.show(STATUS)
     shown.error(error)
     assert json.loads(out.getvalue())["type"] == "status"
+
+
+def test_the_json_of_an_interrupt_has_its_own_code_and_page() -> None:
+    out = io.StringIO()
+    assert screen(out, as_json=True).error(Interrupted(15)) == 143
+    document = json.loads(out.getvalue())
+    assert (document["exit_code"], document["page"]) == (143, "docs/runbook.md#exit-143")
 
 
 def test_an_error_is_on_stderr_below_what_moves() -> None:

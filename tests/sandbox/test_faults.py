@@ -51,7 +51,7 @@ def test_the_monolith_may_have_it_too_and_together_with_another(sandbox: Sandbox
 def test_service_slow_is_slow(sandbox: Sandbox) -> None:
     sandbox.start("rag")
     url = sandbox.document["services"]["rag"]
-    sandbox.fault("service-slow", on=True, service="rag", seconds=60.0)
+    sandbox.fault("service-slow", on=True, service="rag", seconds=3.0)
     with pytest.raises(TimeoutError):
         get(f"{url}/rag", timeout=0.5)
     sandbox.fault("service-slow", on=False, service="rag")

@@ -78,13 +78,20 @@ def new(system: World) -> World:
     return system
 
 
-def made(system: World, *, mix: str = WRITES, seconds: float = 0, rate: float = 150, **options: Any) -> Load:
-    """A load that was driven and not yet looked up: for some seconds, or until it has made enough to choose from."""
-    load = Load(system.document, rate=rate, seconds=seconds or 60, mix=mix, seed=1, **options)
+def made(
+    system: World,
+    *,
+    mix: str = WRITES,
+    rate: float = 150,
+    until: Callable[[], bool] | None = None,
+    **options: Any,
+) -> Load:
+    """A load that was driven and not yet looked up: until something, or until it has made enough to choose from."""
+    load = Load(system.document, rate=rate, seconds=60, mix=mix, seed=1, **options)
 
     async def drive() -> None:
         driving = asyncio.create_task(load.drive())
-        while not driving.done() and (seconds or not enough(load, mix)):
+        while not driving.done() and not (until() if until else enough(load, mix)):
             await asyncio.sleep(0.02)
         load.clients.stop()
         await driving
@@ -313,10 +320,11 @@ def test_flips_under_load(old: World) -> None:
         for services in flips:
             time.sleep(1.5)
             old.route(services)
+        time.sleep(1.5)
 
     thread = threading.Thread(target=flip)
     thread.start()
-    load = made(old, seconds=9, rate=100)
+    load = made(old, rate=100, until=lambda: not thread.is_alive())
     thread.join()
     document = looked_up(load)
     assert (document["lost"], document["wrong"], document["doubled"], document["unverified"]) == (0, 0, 0, 0)
@@ -531,10 +539,11 @@ def test_a_request_that_is_not_answered_in_time(old: World) -> None:
         gateway.send_signal(signal.SIGSTOP)
         time.sleep(1.5)
         gateway.send_signal(signal.SIGCONT)
+        time.sleep(1)
 
     thread = threading.Thread(target=stand_still)
     thread.start()
-    load = made(old, seconds=4, rate=50, timeout=0.4, mix="reads=1,samples=2")
+    load = made(old, rate=50, timeout=0.4, mix="reads=1,samples=2", until=lambda: not thread.is_alive())
     thread.join()
     document = looked_up(load)
     assert document["failures"]["by_kind"][Kind.TIMEOUT] > 0

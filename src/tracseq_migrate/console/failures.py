@@ -13,6 +13,11 @@ def exit_code_of(error: TracseqMigrateError) -> int:
     return error.code if isinstance(error, Interrupted) else int(error.exit_code)
 
 
+def page_of(error: TracseqMigrateError) -> str:
+    """The section of the runbook for the code that the process ends with."""
+    return f"{error.page.rpartition('-')[0]}-{exit_code_of(error)}"
+
+
 def render_error(error: TracseqMigrateError, ink: Ink, columns: int = 0) -> str:
     """Four short lines, the first bold; findings stand one a line above them, ready to be jumped to.
 
@@ -34,8 +39,7 @@ def render_error(error: TracseqMigrateError, ink: Ink, columns: int = 0) -> str:
     lines.append((("  state: ", Tone.MUTED), _folded(f"  state: {error.state}", columns, 9)[9:]))
     if error.hint:
         lines.append((("  next:  ", Tone.MUTED), error.hint))
-    page = error.page.rpartition("-")[0] + f"-{code}"
-    lines.append((("  more:  ", Tone.MUTED), page, (f" (exit {code})", Tone.MUTED)))
+    lines.append((("  more:  ", Tone.MUTED), page_of(error), (f" (exit {code})", Tone.MUTED)))
     return "".join(ink.text(line) + "\n" for line in lines)
 
 

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tracseq_migrate import __version__
+from tracseq_migrate.console.failures import exit_code_of, page_of
 from tracseq_migrate.console.stream import Stream
 from tracseq_migrate.errors import InvalidInput, TracseqMigrateError
 from tracseq_migrate.journal.chain import stamp
@@ -43,16 +44,16 @@ def dump(value: Mapping[str, Any], hide: Callable[[str], str], *, indent: int | 
     return json.dumps(_hidden(value, hide), indent=indent, allow_nan=False)
 
 
-def error_document(error: TracseqMigrateError, exit_code: int) -> dict[str, Any]:
+def error_document(error: TracseqMigrateError) -> dict[str, Any]:
     """An error for scripts: what a person reads on stderr, as fields."""
     document: dict[str, Any] = {
         "type": "error",
         "format": FORMAT,
-        "exit_code": exit_code,
+        "exit_code": exit_code_of(error),
         "message": error.message,
         "state": error.state,
         "hint": error.hint,
-        "page": error.page,
+        "page": page_of(error),
     }
     if isinstance(error, InvalidInput):
         document["findings"] = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Protocol, TextIO
 
@@ -11,8 +11,6 @@ from tracseq_migrate.console.asker import TerminalAsker
 from tracseq_migrate.console.failures import exit_code_of, render_error
 from tracseq_migrate.console.ink import ASCII, UNICODE, Bit, Ink, Tone
 from tracseq_migrate.console.jsonlines import JsonObserver, dump, error_document
-from tracseq_migrate.console.live import LiveObserver
-from tracseq_migrate.console.plain import PlainObserver
 from tracseq_migrate.console.stream import Stream
 from tracseq_migrate.console.terminal import abilities, size
 from tracseq_migrate.errors import TracseqMigrateError
@@ -56,6 +54,7 @@ class Screen:
         self._out_can = abilities(stdout, environ, no_color=no_color)
         self._err_can = abilities(stderr, environ, no_color=no_color)
         self._observer: OpenObserver | None = None
+        self._suspended: Callable[[], AbstractContextManager[None]] = nullcontext
         self._header_shown = self._document_shown = False
 
     def hide(self, hide: Callable[[str], str]) -> None:
@@ -93,14 +92,19 @@ class Screen:
             self._document_shown = False
             self._observer = JsonObserver(self._out, self._hide)
         elif self._out_can.moves and not self.quiet:
-            self._observer = LiveObserver(
+            from tracseq_migrate.console.live import LiveObserver
+
+            self._observer = live = LiveObserver(
                 self._out,
                 self._ink,
                 lambda: size(self._out.file, self._environ),
                 reflows=self._out_can.reflows,
                 verbose=self.verbose,
             )
+            self._suspended = live.suspended
         else:
+            from tracseq_migrate.console.plain import PlainObserver
+
             self._observer = PlainObserver(self._out, self._ink, quiet=self.quiet, verbose=self.verbose)
         return self._observer
 
@@ -112,11 +116,7 @@ class Screen:
 
     @contextmanager
     def _standing_still(self) -> Iterator[None]:
-        watching = self._observer
-        if isinstance(watching, LiveObserver):
-            with watching.suspended():
-                yield
-        else:
+        with self._suspended():
             yield
 
     def show(self, view: View) -> None:
@@ -163,7 +163,7 @@ class Screen:
         columns = size(self._err.file, self._environ)[0] if self._err_can.terminal else 0
         self._err.write(render_error(error, self._err_ink, columns))
         if self.as_json and (streaming or not self._document_shown):
-            document = error_document(error, code)
+            document = error_document(error)
             self._out.line(dump(document, self._hide, indent=None if streaming else 2))
         return code
 
@@ -179,5 +179,6 @@ class Screen:
 
     def _stop_watching(self) -> None:
         observer, self._observer = self._observer, None
+        self._suspended = nullcontext
         if observer is not None:
             observer.close()

@@ -129,7 +129,15 @@ def signed(
 
 
 def intent(
-    week: str, run_id: str, step: str, *, kind: str, effect: str, undo: Mapping[str, Any], attempt: int
+    week: str,
+    run_id: str,
+    step: str,
+    *,
+    kind: str,
+    title: str,
+    effect: str,
+    undo: Mapping[str, Any],
+    attempt: int,
 ) -> Draft:
     """What a step is about to do, with everything that is needed to go back. Durable before anything happens."""
     return Draft(
@@ -137,7 +145,7 @@ def intent(
         week,
         run_id,
         step,
-        data={"kind": kind, "effect": effect, "undo": dict(undo), "attempt": attempt},
+        data={"kind": kind, "title": title, "effect": effect, "undo": dict(undo), "attempt": attempt},
     )
 
 
@@ -215,8 +223,12 @@ def rollback_started(
     person: Person,
     command: str,
     version: str,
+    accept_loss: bool = False,
 ) -> Draft:
-    """Going back begins: ``of`` is the run that is taken back; ``to`` names the step that is kept, if not all go."""
+    """Going back begins: ``of`` is the run that is taken back; ``to`` names the step that is kept, if not all go.
+
+    ``accept_loss``: a person went back whatever stays on the other side, however the execution is broken off.
+    """
     return Draft(
         ROLLBACK_STARTED,
         week,
@@ -225,6 +237,7 @@ def rollback_started(
             "of": of,
             "reason": reason,
             "automatic": automatic,
+            "accept_loss": accept_loss,
             "to": to,
             "person": person.name,
             "person_from": person.source,

@@ -214,6 +214,7 @@ class Execution:
                 self._run_id,
                 entry.id,
                 kind=entry.step.kind,
+                title=entry.title,
                 effect=str(entry.step.effect),
                 undo=undo,
                 attempt=number,

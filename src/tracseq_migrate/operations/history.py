@@ -37,7 +37,7 @@ def verify_chain(system: System) -> ChainView:
         footer = recognise(system.files.read(path))
         if footer is None:
             file_state = "edited by hand, or not ours"
-        elif not (0 < footer.seq <= len(events) and events[footer.seq - 1].hash == footer.head):
+        elif footer.head != (events[footer.seq - 1].hash if 0 < footer.seq <= len(events) else chain.GENESIS):
             file_state = "rendered from another journal"
         else:
             file_state = "whole"

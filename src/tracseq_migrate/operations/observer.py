@@ -62,7 +62,7 @@ class StepBegan(Note):
 
 @dataclass(frozen=True, slots=True)
 class StepSaid(Note):
-    """Progress in words; ``until`` is the moment to which a wait lasts, where one is known."""
+    """Progress in words."""
 
     type: ClassVar[str] = "step.said"
     step: str

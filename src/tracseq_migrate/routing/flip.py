@@ -18,6 +18,9 @@ from tracseq_migrate.routing.readback import CONNECTIONS, STARTED_ANEW, await_fl
 from tracseq_migrate.step import Evidence, StepContext
 
 OWED = "reload"
+SWITCHING = "switching"
+"""The checkpoint from which on clients may be on the new side; before it nobody was sent there."""
+
 PROBES_A_SECOND = 20.0
 
 
@@ -106,6 +109,7 @@ def carry_out(
         proofs = [evidence for name in prepared[:1] for evidence in prove(name)]
         before_commit()
         ctx.say(f"switching by {ctx.rollout.strategy}")
+        ctx.journal.checkpoint(SWITCHING, {"strategy": ctx.rollout.strategy}, "either")
         at = ctx.clock.monotonic()
         ctx.rollout.commit(flip.expect, timeout=ctx.remaining())
         switched = ctx.clock.monotonic() - at

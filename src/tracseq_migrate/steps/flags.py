@@ -10,8 +10,8 @@ from pydantic import Field
 from tracseq_migrate.errors import InvalidSetup, StepFailed
 from tracseq_migrate.ports import FlagFile, Route, Unreachable
 from tracseq_migrate.routing import proof, stranded, values
-from tracseq_migrate.routing.flip import OWED, Flip, carry_out, put_back, see
-from tracseq_migrate.routing.readback import describe, disagreements, wrong_flags
+from tracseq_migrate.routing.flip import OWED, SWITCHING, Flip, carry_out, put_back, see
+from tracseq_migrate.routing.readback import CONNECTIONS, describe, disagreements, wrong_flags
 from tracseq_migrate.step import (
     Concern,
     Done,
@@ -265,6 +265,8 @@ class FlagsStep(Step):
             return Probed(Found.PARTLY, unfinished)
         if restored and not not_old:
             return Probed(Found.NOT_DONE, "store and every instance are as before")
+        if written and not not_new and ctx.journal.owes(OWED):
+            return Probed(Found.PARTLY, "store and every instance have the new flags, but the end was not seen")
         if written and not not_new:
             return Probed(Found.DONE, "store and every instance have the new flags")
         detail = (
@@ -284,27 +286,35 @@ class FlagsStep(Step):
         return found
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
+        back = Flip(undo["entries"], undo["effective"])
+        # Before the first switch nobody was sent to the new side, so nothing of theirs can be left there.
+        counting = SWITCHING in checkpoints and not ctx.accept_loss
+        # Whoever is on the old side already stays there: sent away again, they would leave behind what they wrote meanwhile.
+        away = disagreements(
+            ctx.gateway, back.expect, instances=[None], connections=CONNECTIONS, timeout=ctx.remaining(5.0)
+        )
+
         def refuse_losses() -> None:
-            losses = [] if ctx.accept_loss else self.losses(ctx, undo)
+            losses = self.losses(ctx, undo) if counting and away else []
             if losses:
                 raise LossRefused(losses)
 
-        back = Flip(undo["entries"], undo["effective"])
         if self.probe(ctx, undo, checkpoints).found is Found.NOT_DONE:
             ctx.journal.settle(OWED)
             evidence = [Evidence("the flags were as before already")]
         else:
             try:
                 evidence = put_back(ctx, back, before_commit=refuse_losses).evidence()
-            except LossRefused:
-                # Writes came in after the first count. Nobody was sent back yet: what was in force is put in force again.
+            except (LossRefused, Unreachable):
+                # Writes came in after the first count, or they cannot be counted now. Nobody was sent back yet: what was in
+                # force is put in force again.
                 carry_out(ctx, Flip(self._entries(), dict(self.set_)), prove=lambda _: ())
                 raise
         readings = see(ctx, back.expect)
         evidence.append(
             Evidence(f"the flags are as before: {readings} readings agree", {"readings": readings})
         )
-        late = [] if ctx.accept_loss else self.losses(ctx, undo)
+        late = self.losses(ctx, undo) if counting else []
         if late:
             raise StepFailed(
                 f"the flags are as before, but {len(late)} writes came in during the switch and are on the new side only: "
