@@ -145,7 +145,9 @@ def _ends(world: World, story: Story, goal: WeekStatus) -> str:
 
 def _compare(world: World, wanted: dict[str, Any]) -> str:
     have = world.snapshot()
-    return "; ".join(f"{name}: {have[name]!r}, not {value!r}" for name, value in wanted.items() if have[name] != value)
+    return "; ".join(
+        f"{name}: {have[name]!r}, not {value!r}" for name, value in wanted.items() if have[name] != value
+    )
 
 
 def _forward(world: World, week: str) -> Outcome:

@@ -225,7 +225,9 @@ class World:
             }
         )
         self.stores = {"storage": "storage", "notifications": "notifications", "templates": "templates"}
-        self.http = MemoryHttp({name: f"http://{name}.invalid" for name in ("gateway", *INSTANCES, *SERVICES)})
+        self.http = MemoryHttp(
+            {name: f"http://{name}.invalid" for name in ("gateway", *INSTANCES, *SERVICES)}
+        )
         self._counting = threading.RLock()
         self._turn = 0
         self.counted: Counter[tuple[str, str]] = Counter()
@@ -321,7 +323,9 @@ class World:
 
     def run(self, week: str = "week1", *, script: Script | None = None, **options: Any) -> Outcome:
         """``run WEEK --yes`` with everything signed that the shipped plans ask for."""
-        signed = {item: text for item, text in SIGNED.items() if (item == "backup-confirmed") == (week == "week1")}
+        signed = {
+            item: text for item, text in SIGNED.items() if (item == "backup-confirmed") == (week == "week1")
+        }
         known = {"confirm": signed if week in ("week1", "week2") else {}, "assume_yes": True, **options}
         system = self.process(script)
         return outcome(lambda: run(system, week, RunOptions(**known)))
@@ -377,7 +381,10 @@ class World:
             "silent": dict(self.gateway.down),
             "rotation": self.proxy.rotation,
             "services": dict(self.services.states),
-            "rows": {name: {t: list(r) for t, r in inside.items()} for name, inside in self.databases.tables.items()},
+            "rows": {
+                name: {t: list(r) for t, r in inside.items()}
+                for name, inside in self.databases.tables.items()
+            },
             "programs": {name: there for name, there in self.programs.items() if there},
             "owed": sorted(self.state.obligations),
         }
@@ -428,7 +435,9 @@ class World:
                 for (side, prefix), count in sorted(self.counted.items())
                 if side == name
             ]
-            return Answer(200, (), "\n".join([*lines, 'http_requests_total{prefix="other"} 0\n']).encode(), 0.0)
+            return Answer(
+                200, (), "\n".join([*lines, 'http_requests_total{prefix="other"} 0\n']).encode(), 0.0
+            )
         public = path if path.startswith("/api") else f"/api{path}"
         first = re.match(r"/api/[^/]+", public)
         self.counted[name, first.group() if first else "other"] += 1
@@ -436,7 +445,9 @@ class World:
             return _json(self.broken[name], {"detail": "out of order"})
         deep = public.count("/") > 2
         if name == MONOLITH:
-            return _json(404, {"error": "Not found", "message": public}) if deep else _json(200, {"items": []})
+            return (
+                _json(404, {"error": "Not found", "message": public}) if deep else _json(200, {"items": []})
+            )
         return _json(404, {"detail": "Not Found"}) if deep else _json(200, {"data": [], "total": 0})
 
     def _through(self, request: Request) -> Answer:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from datetime import UTC
 
 from tracseq_migrate.errors import (
+    Declined,
     Exit,
+    InProgress,
     Interrupted,
     Locked,
     Residue,
@@ -71,6 +73,9 @@ class Drive:
         self._plan = plan
         self._run_id = run_id
         self._since = system.clock.monotonic()
+        self._person = (
+            system.identity.whoami()
+        )  # asked now: a failure later must find its way back without asking
         self.execution = Execution(
             system,
             ledger,
@@ -160,7 +165,7 @@ class Drive:
                 reason=describe(failed),
                 automatic=True,
                 to="",
-                person=system.identity.whoami(),
+                person=self._person,
                 command=system.command,
                 version=system.version,
             )
@@ -194,7 +199,8 @@ class Drive:
         """An error in the middle: the log and the last note still tell how far it came."""
         try:
             yield
-        except TracseqMigrateError as error:
+        except TracseqMigrateError as raised:
+            error = self._in_the_middle(raised)
             state = self._ledger.state.week(self._plan.week).status
             shown = WeekStatus.IN_DOUBT if state is WeekStatus.RUNNING else state
             code = error.code if isinstance(error, Interrupted) else error.exit_code
@@ -210,4 +216,17 @@ class Drive:
                 next_command=f"resume {self._plan.week}",
                 since=self._since,
             )
-            raise
+            if error is raised:
+                raise
+            raise error from raised
+
+    def _in_the_middle(self, error: TracseqMigrateError) -> TracseqMigrateError:
+        """An error that says that nothing was changed is not true any more once steps are at work."""
+        if isinstance(error, (Declined, InProgress, Interrupted, Locked, Residue, RolledBack, Waiting)):
+            return error
+        week = self._plan.week
+        return InProgress(
+            error.message,
+            hint=f"{error.hint} Then `{self._system.type_this(f'resume {week}')}` goes on, "
+            f"or `{self._system.type_this(f'rollback {week}')}` goes back.".lstrip(),
+        )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_fixed
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
 from tracseq_migrate.errors import (
     CouldNotReach,
@@ -112,7 +112,9 @@ class Execution:
     def _week(self) -> WeekState:
         return self._ledger.state.week(self._plan.week)
 
-    def _context(self, entry: StepEntry, *, going_back: bool = False) -> StepContext:
+    def _context(
+        self, entry: StepEntry, *, going_back: bool = False, deadline: float | None = None
+    ) -> StepContext:
         made = context(
             self._system,
             self._ledger,
@@ -120,7 +122,7 @@ class Execution:
             run_id=self._run_id,
             step_id=entry.id,
             digest=self._digest,
-            timeout=entry.timeout,
+            timeout=entry.timeout if deadline is None else deadline - self._system.clock.monotonic(),
             writing=True,
             assume_yes=self._assume_yes,
             accept_loss=self._accept_loss,
@@ -178,11 +180,19 @@ class Execution:
             self._emit_done(entry, record.evidence, 0.0, already=True)
             return None
         attempts = entry.retry.attempts if entry.retry else 1
+        wait = entry.retry.wait if entry.retry else 0.0
+        clock = self._system.clock
+        deadline = clock.monotonic() + entry.timeout  # tries and waits together
+
+        def no_more(state: RetryCallState) -> bool:
+            late = clock.monotonic() + wait >= deadline
+            return state.attempt_number >= attempts or late or bool(self._system.interrupt.requested)
+
         retrying = Retrying(
-            stop=stop_after_attempt(attempts),
-            wait=wait_fixed(entry.retry.wait if entry.retry else 0.0),
+            stop=no_more,
+            wait=wait_fixed(wait),
             retry=retry_if_exception_type(FAILURES),
-            sleep=self._system.clock.sleep,
+            sleep=clock.sleep,
             before_sleep=lambda state: self._tell_failure(entry, state),
             reraise=True,
         )
@@ -192,12 +202,12 @@ class Execution:
             for attempt in retrying:
                 with attempt:
                     number = attempt.retry_state.attempt_number
-                    waiting = self._attempt(entry, number)
+                    waiting = self._attempt(entry, number, deadline)
         except FAILURES as error:
             return self._failed(entry, error, number)
         return waiting
 
-    def _attempt(self, entry: StepEntry, number: int) -> Paused | None:
+    def _attempt(self, entry: StepEntry, number: int, deadline: float) -> Paused | None:
         """Once through the protocol, from wherever the journal says that the step is."""
         record = self._week.steps.get(entry.id)
         began = self._system.clock.monotonic()
@@ -206,7 +216,7 @@ class Execution:
             if self._settle(entry, record, began):
                 return None
         self._emit_began(entry, "apply")
-        ctx = self._context(entry)
+        ctx = self._context(entry, deadline=deadline)
         undo: Undo = record.undo if record else entry.step.prepare(ctx)
         self._ledger.append(
             v.intent(

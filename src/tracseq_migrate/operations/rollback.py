@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tracseq_migrate.errors import Exit, NotAllowed, UsageError
+from tracseq_migrate.errors import Exit, Locked, NotAllowed, TracseqMigrateError, UsageError
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import StepRecord, StepStatus, WeekState, WeekStatus
 from tracseq_migrate.operations.context import context
@@ -17,7 +17,7 @@ from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import began, finished
 from tracseq_migrate.operations.views import ManualStep, RollbackView
 from tracseq_migrate.plan import StepEntry, WeekPlan
-from tracseq_migrate.ports import Unreachable
+from tracseq_migrate.ports import Draft, Unreachable
 from tracseq_migrate.routing.stranded import listing, summary
 from tracseq_migrate.step import EffectKind, Loss
 
@@ -65,28 +65,22 @@ def rollback(system: System, week: str, options: RollbackOptions) -> int:
     ledger = Ledger(system)
     state = _state_of(system, ledger, week)
     if state.status is WeekStatus.ROLLED_BACK:
-        finished(
-            system,
-            state.week,
-            state.run_id,
-            state=state.status,
-            code=Exit.DONE,
-            summary=f"{state.week} is rolled back already",
-            next_command="status",
-            since=system.clock.monotonic(),
-        )
-        return Exit.DONE
+        return _back_already(system, state)
     _refuse(system, ledger, state, options.to)
     with holding_lease(system, timeout=options.lock_timeout):
         ledger.refresh()
         state = ledger.state.week(state.week)
+        if state.status is WeekStatus.ROLLED_BACK:  # somebody else was faster
+            return _back_already(system, state)
         _refuse(system, ledger, state, options.to)
         plan = WeekPlan.from_document(state.plan)
         keep = steps_kept(plan, options.to)
         run_id = new_run_id(system)
         price = count(system, ledger, plan, state, keep)
-        _refuse_losses(system, state.week, price, options)
+        _refuse_losses(system, state, price, options)
         began(system, "rollback", plan, run_id)
+        # The list is there before the journal says that it was accepted; and that it says in one breath with the beginning.
+        accepted = _listed(system, state.week, run_id, price) if options.accept_loss else []
         ledger.append(
             v.rollback_started(
                 state.week,
@@ -98,20 +92,64 @@ def rollback(system: System, week: str, options: RollbackOptions) -> int:
                 person=system.identity.whoami(),
                 command=system.command,
                 version=system.version,
-            )
+                accept_loss=options.accept_loss,
+            ),
+            *accepted,
         )
-        if options.accept_loss:
-            _accept(system, ledger, state.week, run_id, price)
-        drive = Drive(
-            system,
-            ledger,
-            plan,
-            run_id=run_id,
-            digest=state.digest,
-            accept_loss=options.accept_loss,
+        _warn(system, accepted)
+        return _back(system, ledger, plan, run_id=run_id, keep=keep, accept_loss=options.accept_loss)
+
+
+def go_on(system: System, ledger: Ledger, state: WeekState) -> int:
+    """A rollback that was broken off goes on, automatic or by command, under the lease; what it was allowed, it still is."""
+    plan = WeekPlan.from_document(state.plan)
+    run_id = state.rollback_id or state.run_id
+    began(system, "rollback", plan, run_id)
+    ledger.append(
+        v.run_resumed(
+            plan.week,
+            run_id,
+            person=system.identity.whoami(),
+            command=system.command,
+            direction="backward",
         )
-        recount = (lambda: _accept_late(system, ledger, plan, run_id, price)) if options.accept_loss else None
-        return drive.back(keep=keep, before_end=recount)
+    )
+    accept_loss = any(
+        e.data.get("accept_loss", False)
+        for e in ledger.events
+        if e.type == v.ROLLBACK_STARTED and e.run_id == run_id
+    )
+    keep = steps_kept(plan, state.rollback_to)
+    return _back(system, ledger, plan, run_id=run_id, keep=keep, accept_loss=accept_loss)
+
+
+def _back(
+    system: System,
+    ledger: Ledger,
+    plan: WeekPlan,
+    *,
+    run_id: str,
+    keep: frozenset[str],
+    accept_loss: bool,
+) -> int:
+    digest = ledger.state.week(plan.week).digest
+    drive = Drive(system, ledger, plan, run_id=run_id, digest=digest, accept_loss=accept_loss)
+    recount = (lambda: _accept_late(system, ledger, plan, run_id)) if accept_loss else None
+    return drive.back(keep=keep, before_end=recount)
+
+
+def _back_already(system: System, state: WeekState) -> int:
+    finished(
+        system,
+        state.week,
+        state.run_id,
+        state=state.status,
+        code=Exit.DONE,
+        summary=f"{state.week} is rolled back already",
+        next_command="status",
+        since=system.clock.monotonic(),
+    )
+    return Exit.DONE
 
 
 def preview(system: System, week: str, options: RollbackOptions, *, ask: bool) -> RollbackView:
@@ -217,6 +255,16 @@ def refuse_later(system: System, week: str, later: Sequence[WeekState]) -> None:
     """Raise `NotAllowed` where later weeks stand on this one, with the commands in the order to type them."""
     if not later:
         return
+    info = system.lease.show() if system.gate.epoch is None else None
+    at_work = [w for w in later if w.status in (WeekStatus.RUNNING, WeekStatus.ROLLING_BACK)]
+    if info is not None and at_work:
+        who = (
+            f"{info.holder.person} on {info.holder.host} (pid {info.holder.pid}) with `{info.holder.command}`"
+        )
+        raise Locked(
+            f"{week} cannot move while {at_work[0].week} is at work: {who}",
+            hint=f"Wait for it; `{system.type_this('status')}` shows how far it is.",
+        )
     names = ", ".join(f"{w.week} ({w.status})" for w in later)
     commands = "; then ".join(f"`{system.type_this(f'rollback {w.week}')}`" for w in later)
     raise NotAllowed(f"{week} cannot move while later weeks stand on it: {names}", hint=f"First {commands}.")
@@ -241,7 +289,8 @@ def _refuse(system: System, ledger: Ledger, state: WeekState, to: str) -> None:
             )
 
 
-def _refuse_losses(system: System, week: str, price: Price, options: RollbackOptions) -> None:
+def _refuse_losses(system: System, state: WeekState, price: Price, options: RollbackOptions) -> None:
+    week = state.week
     if options.accept_loss or not (price.losses or price.unknown):
         return
     lines = [f"  {line}" for line in summary(price.rows)]
@@ -256,47 +305,60 @@ def _refuse_losses(system: System, week: str, price: Price, options: RollbackOpt
     )
     raise NotAllowed(
         f"{week}: going back now is refused, because {counted}:\n" + "\n".join(lines),
-        state=f"{week} stays in force, and nothing was changed.",
+        state=f"{week} is {state.status}, as it was, and nothing was changed.",
         hint=f"`{system.type_this(f'rollback {week} --accept-loss')}` writes the whole list to a file first, "
         "and then goes back without them (they stay in the service's database).",
     )
 
 
-def _accept(system: System, ledger: Ledger, week: str, run_id: str, price: Price) -> None:
-    """Write the list of what is left behind, before anything goes back."""
+def _listed(system: System, week: str, run_id: str, price: Price) -> list[Draft]:
+    """Write the list of what is left behind, and return the events that say so.
+
+    Raises:
+        TracseqMigrateError: it could not be written.
+    """
+    drafts = []
     if price.losses:
         path = system.losses / f"{week}-{run_id}.jsonl"
         body = listing(price.rows)
-        system.files.write(path, body, private=True)
+        try:
+            system.files.write(path, body, private=True)
+        except OSError as error:
+            raise TracseqMigrateError(
+                f"the list of the writes that would be left behind could not be written to {path}: {error}",
+                hint="Make room there, or make it writable; then again.",
+            ) from error
         digest = system.store.attach(body)
         by_step: dict[str, list[Loss]] = {}
         for step, loss in price.losses:
             by_step.setdefault(step, []).append(loss)
-        ledger.append(
-            *(
-                v.loss_accepted(
-                    week,
-                    run_id,
-                    step,
-                    file=str(path),
-                    digest=digest,
-                    count=len(losses),
-                    summary=summary(losses),
-                )
-                for step, losses in by_step.items()
+        drafts = [
+            v.loss_accepted(
+                week, run_id, step, file=str(path), digest=digest, count=len(losses), summary=summary(losses)
             )
-        )
-        system.observer.emit(
-            Warned(system.clock.now(), f"{len(price.losses)} writes are left behind; their list is {path}")
-        )
-    for text in price.unknown:
-        ledger.append(v.loss_accepted(week, run_id, "", file="", digest="", count=0, summary=[text]))
+            for step, losses in by_step.items()
+        ]
+    return drafts + [
+        v.loss_accepted(week, run_id, "", file="", digest="", count=0, summary=[text])
+        for text in price.unknown
+    ]
+
+
+def _warn(system: System, accepted: Sequence[Draft]) -> None:
+    total = sum(draft.data["count"] for draft in accepted)
+    files = {draft.data["file"]: None for draft in accepted if draft.data["file"]}
+    texts = [f"{total} writes are left behind; their list is {path}" for path in files]
+    texts += [text for draft in accepted if not draft.data["file"] for text in draft.data["summary"]]
+    for text in texts:
         system.observer.emit(Warned(system.clock.now(), text))
 
 
-def _accept_late(system: System, ledger: Ledger, plan: WeekPlan, run_id: str, price: Price) -> None:
-    """Writes that came in between the first count and the switch are added to the list."""
-    state = ledger.state.week(plan.week)
-    again = count_reverted(system, ledger, plan, state)
-    if listing(again.rows) != listing(price.rows):
-        _accept(system, ledger, plan.week, run_id, again)
+def _accept_late(system: System, ledger: Ledger, plan: WeekPlan, run_id: str) -> None:
+    """Writes that came in between the last count and the switch are added to the list."""
+    again = count_reverted(system, ledger, plan, ledger.state.week(plan.week))
+    digests = [e.data["digest"] for e in ledger.events if e.type == v.LOSS_ACCEPTED and e.run_id == run_id]
+    known = next((system.store.attachment(digest) for digest in reversed(digests) if digest), listing([]))
+    if listing(again.rows) != known:
+        accepted = _listed(system, plan.week, run_id, again)
+        ledger.append(*accepted)
+        _warn(system, accepted)

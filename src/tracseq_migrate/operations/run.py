@@ -28,7 +28,8 @@ from tracseq_migrate.operations.preflight import (
     preflight,
     refuse,
 )
-from tracseq_migrate.operations.rollback import refuse_later, steps_kept
+from tracseq_migrate.operations.rollback import go_on as go_on_back
+from tracseq_migrate.operations.rollback import refuse_later
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import began, finished
 from tracseq_migrate.operations.verify import ask_again
@@ -84,24 +85,35 @@ def resume(system: System, week: str | None, options: RunOptions) -> int:
     if name is None:
         return _nothing_to_do(system, WeekState(""), "nothing is in progress, in doubt or waiting")
     name = ledger.state.week(name).week if name in ledger.state.weeks else system.shelf.find(name).week
-    state = ledger.state.week(name)
-    if state.status in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK):
-        raise NotAllowed(
-            f"{name} is {state.status}: there is nothing to resume",
-            hint=f"`{system.type_this(f'run {name}')}` begins.",
-        )
-    if state.status in (WeekStatus.PROVEN, WeekStatus.SOAKING, WeekStatus.COMPLETED):
-        return _nothing_to_do(system, state, "it came to its end already")
-    if state.status is WeekStatus.RESIDUE:
-        raise _residue(system, state)
+    if not _resumable(system, ledger.state.week(name)):
+        return _nothing_to_do(system, ledger.state.week(name), "it came to its end already")
     with holding_lease(system, timeout=options.lock_timeout):
         ledger.refresh()
         state = ledger.state.week(name)
-        plan = WeekPlan.from_document(state.plan)
+        if not _resumable(system, state):  # somebody else was faster
+            return _nothing_to_do(system, state, "it came to its end already")
         if state.status is WeekStatus.ROLLING_BACK:
-            return _go_on_back(system, ledger, plan, state)
-        _same_plan(system, system.shelf.find(name), state, system.digest_of(system.shelf.find(name)))
-        return _go_on(system, ledger, plan, state, options)
+            return go_on_back(system, ledger, state)
+        present = system.shelf.find(name)
+        _same_plan(system, present, state, system.digest_of(present))
+        return _go_on(system, ledger, WeekPlan.from_document(state.plan), state, options)
+
+
+def _resumable(system: System, state: WeekState) -> bool:
+    """Whether something of a week is there to go on with; false where it came to its end.
+
+    Raises:
+        NotAllowed: it was never begun, or is rolled back.
+        Residue: only a rollback goes on from there.
+    """
+    if state.status in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK):
+        raise NotAllowed(
+            f"{state.week} is {state.status}: there is nothing to resume",
+            hint=f"`{system.type_this(f'run {state.week}')}` begins.",
+        )
+    if state.status is WeekStatus.RESIDUE:
+        raise _residue(system, state)
+    return state.status not in (WeekStatus.PROVEN, WeekStatus.SOAKING, WeekStatus.COMPLETED)
 
 
 def _to_resume(ledger: Ledger) -> str | None:
@@ -204,24 +216,6 @@ def _go_on(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, opt
         system, ledger, plan, run_id=state.run_id, digest=state.digest, assume_yes=options.assume_yes
     )
     return drive.forward(until=options.until)
-
-
-def _go_on_back(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState) -> int:
-    """A rollback that was broken off goes on, automatic or by command."""
-    run_id = state.rollback_id or state.run_id
-    began(system, "rollback", plan, run_id)
-    ledger.append(
-        v.run_resumed(
-            plan.week,
-            run_id,
-            person=system.identity.whoami(),
-            command=system.command,
-            direction="backward",
-        )
-    )
-    accepted = any(e.type == v.LOSS_ACCEPTED and e.run_id == run_id for e in ledger.events)
-    drive = Drive(system, ledger, plan, run_id=run_id, digest=state.digest, accept_loss=accepted)
-    return drive.back(keep=steps_kept(plan, state.rollback_to))
 
 
 def _in_progress(system: System, state: WeekState) -> TracseqMigrateError:

@@ -266,7 +266,9 @@ class FlagsStep(Step):
         if restored and not not_old:
             return Probed(Found.NOT_DONE, "store and every instance are as before")
         if written and not not_new and ctx.journal.owes(OWED):
-            return Probed(Found.PARTLY, "store and every instance have the new flags, but the end was not seen")
+            return Probed(
+                Found.PARTLY, "store and every instance have the new flags, but the end was not seen"
+            )
         if written and not not_new:
             return Probed(Found.DONE, "store and every instance have the new flags")
         detail = (
