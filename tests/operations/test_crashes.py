@@ -7,6 +7,7 @@ Then, for each place, a fresh world in which the tool dies exactly there; a new 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -28,17 +29,16 @@ class Story:
     week: str
 
 
-def _shipped(**how: Any) -> Callable[[], World]:
-    return lambda: World(**how)
-
-
-def _after_week1(**how: Any) -> Callable[[], World]:
-    def begin() -> World:
-        world = World(**how)
-        assert world.run("week1").code == 0
-        return world
-
-    return begin
+def _small(strategy: str = "proxy") -> World:
+    """One service, one flag, one proof."""
+    world = World(strategy=strategy)
+    world.plan(
+        "week9",
+        {"id": "up", "services": {"up": ["storage"]}},
+        {"id": "on", "flags": {"set": {"USE_STORAGE_SERVICE": True}, "writes": "stranded"}},
+        {"id": "proof", "route": {"prefix": "/api/storage", "answered_by": "storage"}},
+    )
+    return world
 
 
 def _own() -> World:
@@ -90,20 +90,16 @@ def _back(week: str, **options: Any) -> Callable[[World, Script], Outcome]:
 
 
 FORWARD = {
-    "week1": Story(_shipped(), _run("week1"), 0, "week1"),
-    "week1 without a proxy": Story(_shipped(strategy="supervisor"), _run("week1"), 0, "week1"),
-    "week2": Story(_after_week1(), _run("week2"), 0, "week2"),
+    "week1": Story(World, _run("week1"), 0, "week1"),
+    "without a proxy": Story(lambda: _small("supervisor"), _run("week9"), 0, "week9"),
     "programs": Story(_own, _run("week9"), 0, "week9"),
 }
 BACKWARD = {
-    "week1": Story(_ran(_shipped(), "week1"), _back("week1"), 0, "week1"),
-    "week1 without a proxy": Story(
-        _ran(_shipped(strategy="supervisor"), "week1"), _back("week1"), 0, "week1"
-    ),
-    "week2": Story(_ran(_after_week1(), "week2"), _back("week2"), 0, "week2"),
+    "week1": Story(_ran(World, "week1"), _back("week1"), 0, "week1"),
+    "without a proxy": Story(_ran(lambda: _small("supervisor"), "week9"), _back("week9"), 0, "week9"),
     "programs": Story(_ran(_own, "week9"), _back("week9"), 0, "week9"),
     "with accepted loss": Story(
-        _ran(_shipped(), "week1", writes=True), _back("week1", accept_loss=True), 0, "week1"
+        _ran(_small, "week9", writes=True), _back("week9", accept_loss=True), 0, "week9"
     ),
     "by itself": Story(_failing, _run("week9"), 5, "week9"),
 }
@@ -127,7 +123,7 @@ def _died(story: Story, place: str) -> World:
 
 def _every(story: Story) -> Iterator[tuple[str, World]]:
     _, places = _places(story)
-    print(f"{len(places)} places to die at")
+    sys.stdout.write(f"{len(places)} places to die at\n")
     assert len(places) > 20
     for place in places:
         yield place, _died(story, place)

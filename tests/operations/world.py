@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from tracseq_migrate.adapters.memory.commands import Call, MemoryCommands
-from tracseq_migrate.adapters.memory.databases import MemoryDatabases, Row
+from tracseq_migrate.adapters.memory.databases import MemoryDatabases
 from tracseq_migrate.adapters.memory.flags import MemoryFlagStore
 from tracseq_migrate.adapters.memory.gateway import MemoryGateway, MemoryProxy
 from tracseq_migrate.adapters.memory.http import MemoryHttp, MemoryProber, Request
@@ -28,7 +28,7 @@ from tracseq_migrate.adapters.memory.services import MemoryServices
 from tracseq_migrate.adapters.memory.surroundings import MemoryClock, MemoryFiles, MemoryGit, MemoryInterrupt
 from tracseq_migrate.errors import Interrupted, TracseqMigrateError
 from tracseq_migrate.journal.replay import State, WeekState, WeekStatus, replay
-from tracseq_migrate.migration_log.template import packaged_template
+from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.approve import approve
 from tracseq_migrate.operations.guarded import changing_methods, guarded
 from tracseq_migrate.operations.measured import last_unavailability
@@ -66,6 +66,8 @@ T = TypeVar("T")
 
 WEEKS = Path(__file__).parents[2] / "weeks"
 PLANS = Path("/project/weeks")
+SHIPPED = {PLANS / path.name: path.read_bytes() for path in sorted(WEEKS.glob("week*.yaml"))}
+TEMPLATE = Template("log.md.j2", "# Log\n")
 LOG = Path("/project/MIGRATION_LOG.md")
 LOSSES = Path("/project/losses")
 MONOLITH = "monolith"
@@ -149,11 +151,12 @@ class _Mortal:
 def _about(args: Sequence[Any]) -> str:
     """What a call is about, in words that are the same in every process: never a digest or an id of a run."""
     first = args[0] if args else ""
-    if isinstance(first, (list, tuple)) and first and isinstance(first[0], Draft):
-        return f"({', '.join(f'{d.type} {d.step}'.strip() for d in first)})"
-    if isinstance(first, (list, tuple)) and all(isinstance(each, str) for each in first):
-        return f"({' '.join(first)})"
-    return f"({first})" if isinstance(first, str) else ""
+    if isinstance(first, str):
+        return f"({first})"
+    if not isinstance(first, (list, tuple)):
+        return ""
+    words = [f"{each.type} {each.step}".strip() if isinstance(each, Draft) else str(each) for each in first]
+    return f"({', '.join(words)})"
 
 
 def mortal(inner: T, port: type, script: Script) -> T:
@@ -254,8 +257,7 @@ class World:
         self.commit = False
         self.script = Script()
         self.secrets: Callable[[Any], Any] = lambda value: value
-        for path in sorted(WEEKS.glob("week*.yaml")):
-            self.files.bodies[PLANS / path.name] = path.read_bytes()
+        self.files.bodies |= SHIPPED
 
     # What people do
 
@@ -308,7 +310,7 @@ class World:
             health=dict.fromkeys(SERVICES, "/health"),
             stores=self.stores,
             monolith=MONOLITH,
-            log=LogSettings(LOG, packaged_template, self.commit, "Log <log@example.org>"),
+            log=LogSettings(LOG, lambda: TEMPLATE, self.commit, "Log <log@example.org>"),
             losses=LOSSES,
             digest_view=self.environment,
             redact=self.secrets,
