@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -22,8 +23,9 @@ setup: $(STAMP) ## a virtual environment with everything, and haproxy where it m
 demo: setup ## a whole small TracSeq: weeks 1 and 2 there and back, and the log (about 2 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
 
+# Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together.
 test: setup ## every test, on real PostgreSQL, a real proxy and real processes
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 test-quick: $(STAMP) ## the tests that need no sandbox
 	$(BIN)/python -m pytest -m 'not sandbox'

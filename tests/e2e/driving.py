@@ -264,7 +264,16 @@ def rotation(sandbox: Sandbox) -> dict[str, str]:
 
 
 def states(sandbox: Sandbox) -> dict[str, str]:
-    return {name: info.state for name, info in sandbox.supervisor.processes().items()}
+    """What the supervisor says of every program. One that it has given up does not run: it is stopped."""
+    processes = sandbox.supervisor.processes().items()
+    return {name: "stopped" if info.state == "fatal" else info.state for name, info in processes}
+
+
+def unhealthy(sandbox: Sandbox, service: str) -> Path:
+    """Let a service say that it is not well, until the file is removed."""
+    path = sandbox.state.layout.fault_file(service)
+    path.write_text('{"status": 503, "health": false}', "utf-8")
+    return path
 
 
 def pids(sandbox: Sandbox) -> dict[str, int]:

@@ -32,7 +32,7 @@ from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.approve import approve
 from tracseq_migrate.operations.guarded import changing_methods, guarded
 from tracseq_migrate.operations.measured import last_unavailability
-from tracseq_migrate.operations.observer import Note
+from tracseq_migrate.operations.observer import Note, StepBegan
 from tracseq_migrate.operations.rollback import RollbackOptions, rollback
 from tracseq_migrate.operations.run import RunOptions, resume, run
 from tracseq_migrate.operations.status import status
@@ -49,8 +49,10 @@ from tracseq_migrate.ports import (
     Files,
     FlagStore,
     Git,
+    Holder,
     JournalStore,
     Lease,
+    LeaseInfo,
     Proxy,
     Rollout,
     Route,
@@ -164,6 +166,18 @@ def mortal(inner: T, port: type, script: Script) -> T:
     return cast(T, _Mortal(inner, port, script))
 
 
+class ContendedLease(MemoryLease):
+    """A lease that somebody else may get first: ``meanwhile`` happens, once, while one waits for it."""
+
+    meanwhile: Callable[[], object] | None = None
+
+    def acquire(self, holder: Holder, *, timeout: float) -> LeaseInfo:
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return super().acquire(holder, timeout=timeout)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """How an operation ended: its exit code, and the error that a person would see, where there was one."""
@@ -205,7 +219,7 @@ class World:
         self.identity = MemoryIdentity()
         self.asker = MemoryAsker()
         self.interrupt = MemoryInterrupt()
-        self.lease = MemoryLease()
+        self.lease = ContendedLease()
         self.journal = MemoryJournal(self.lease)
         self.flags = MemoryFlagStore(FLAG_FILE, names=ROUTES, location="flags.env")
         self.proxy = MemoryProxy(INSTANCES)
@@ -253,6 +267,8 @@ class World:
         """The effect of the operator's programs, by name: there or not."""
         self.commands = MemoryCommands({"program": self._program})
         self.notes: list[Note] = []
+        self.on_note: Callable[[Note], None] = lambda note: None
+        """Called with each note; may change the world at that moment."""
         self.environment: dict[str, Any] = {"name": "lab"}
         self.commit = False
         self.script = Script()
@@ -322,6 +338,7 @@ class World:
 
     def emit(self, note: Note) -> None:
         self.notes.append(note)
+        self.on_note(note)
 
     def run(self, week: str = "week1", *, script: Script | None = None, **options: Any) -> Outcome:
         """``run WEEK --yes`` with everything signed that the shipped plans ask for."""
@@ -354,6 +371,16 @@ class World:
         document = {"week": week, "title": f"Title of {week}", "risk": "low", **head, "steps": list(steps)}
         self.files.bodies[PLANS / f"{week}.yaml"] = json.dumps(document, indent=1).encode()
         return week
+
+    def when(self, doing: str, step: str, act: Callable[[], object]) -> None:
+        """At the moment at which a step begins to ``apply``, ``verify``, ``probe`` or ``revert``, let something happen, once."""
+        left = [act]
+
+        def on_note(note: Note) -> None:
+            if isinstance(note, StepBegan) and (note.doing, note.step) == (doing, step) and left:
+                left.pop()()
+
+        self.on_note = on_note
 
     def users_write(self, database: str, table: str, **row: object) -> None:
         """Users write a row."""
@@ -500,11 +527,7 @@ def _surroundings() -> _Surroundings:
 
 def program(name: str, **more: Any) -> dict[str, Any]:
     """A ``command`` step over the world's programs, with all of its verbs."""
-    body = {
-        "run": ["program", name, "do"],
-        "verify": ["program", name, "there"],
-        "probe": ["program", name, "probe"],
-        "revert": ["program", name, "undo"],
-    }
+    verbs = {"run": "do", "verify": "there", "probe": "probe", "revert": "undo"}
+    body: dict[str, Any] = {key: ["program", name, verb] for key, verb in verbs.items()}
     body.update(more)
     return {"id": name, "command": {key: value for key, value in body.items() if value is not None}}

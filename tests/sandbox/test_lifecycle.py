@@ -257,7 +257,7 @@ def test_a_taken_port_is_named_and_nothing_is_left(tmp_path: Path) -> None:
             bring_up(tmp_path / "s", port_base=base)
     assert caught.value.message == f"port {base + 3} (for monolith) is taken"
     assert caught.value.exit_code == 1
-    assert list((tmp_path / "s").glob("*")) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_ports_count_up_from_the_base(tmp_path: Path) -> None:

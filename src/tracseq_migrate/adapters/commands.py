@@ -103,6 +103,17 @@ class SubprocessCommands:
             seconds=time.monotonic() - begin,
         )
 
+    def look(
+        self,
+        argv: Sequence[str],
+        *,
+        shell: bool = False,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> CommandResult:
+        return self.run(argv, shell=shell, cwd=cwd, env=env, timeout=timeout)
+
     def _start(
         self, name: str, arguments: list[str], cwd: Path, env: Mapping[str, str] | None, *, has_input: bool
     ) -> tuple[subprocess.Popen[bytes], _Tail, _Tail]:

@@ -76,7 +76,7 @@ class SupervisorProgram:
         if info["state"] == _RUNNING:
             return
         why = one_line(str(info.get("spawnerr") or info.get("description") or info.get("statename")))
-        late = "" if info["state"] in _GONE else f" within {timeout:.0f} s"
+        late = "" if info["state"] in _GONE else f" within {round(timeout, 1):g} s"
         raise StepFailed(
             f"{self._what} did not come up{late}: {info.get('statename')}"
             f" ({why}){_quoted(self._tail(_LINES, marks))}",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 app = typer.Typer(
     help="A whole small TracSeq on this machine: real processes, real PostgreSQL, a real proxy.",
@@ -71,8 +71,10 @@ def _need_extra() -> None:
         )
 
 
-def _say(line: str) -> None:
-    typer.echo(f"  {line}", err=True)
+def _progress(context: typer.Context) -> Callable[[str], None]:
+    """Where progress goes: to stderr, and nowhere under --quiet."""
+    quiet = bool(getattr(context.obj, "quiet", False))
+    return lambda line: None if quiet else typer.echo(f"  {line}", err=True)
 
 
 def _print_json(document: Mapping[str, Any]) -> None:
@@ -122,6 +124,7 @@ def _option(folder: Path) -> str:
 
 @app.command()
 def up(
+    context: typer.Context,
     folder: Folder = _DEFAULT,
     port_base: Annotated[
         int | None,
@@ -158,7 +161,7 @@ def up(
         proxy=proxy.value,
         gateway_faults=tuple(dict.fromkeys(fault.value for fault in gateway_fault or ())),
     )
-    document, started = lifecycle.up(wishes, say=_say)
+    document, started = lifecycle.up(wishes, say=_progress(context))
     if json_output:
         _print_json(document)
         return
@@ -174,6 +177,7 @@ def up(
 
 @app.command()
 def down(
+    context: typer.Context,
     folder: Folder = _DEFAULT,
     keep: Annotated[
         bool, typer.Option("--keep", help="Only stop; a later `up` goes on with the same data.")
@@ -184,7 +188,7 @@ def down(
     _need_extra()
     from tracseq_migrate.sandbox import lifecycle
 
-    found = lifecycle.down(folder, keep=keep, say=_say)
+    found = lifecycle.down(folder, keep=keep, say=_progress(context))
     if json_output:
         _print_json(
             {
@@ -255,6 +259,7 @@ def fault(
 
 @app.command()
 def load(
+    context: typer.Context,
     rate: Annotated[float, typer.Option("--rate", metavar="R", min=0.1, help="Requests a second.")] = 100.0,
     duration: Annotated[str, typer.Option("--for", metavar="T", help="How long: 30s, 5m, 1h.")] = "30s",
     mix: Annotated[
@@ -294,6 +299,6 @@ def load(
         ledger=ledger,
         json_output=json_output,
         write=typer.echo,
-        progress=_say,
+        progress=_progress(context),
     )
     raise typer.Exit(code)

@@ -101,7 +101,8 @@ def _system(
 ) -> System:
     gate = Gate(lease)
     clock, files = SystemClock(), LocalFiles()
-    commands = guarded(SubprocessCommands(environment.folder, redact=redactor.text), Commands, gate)
+    programs = SubprocessCommands(environment.folder, redact=redactor.text)
+    commands = guarded(programs, Commands, gate)
     targets = _targets(environment)
     http = HttpxHttp(targets)
     gateway = HttpGateway(
@@ -110,7 +111,8 @@ def _system(
         names={flag: route.key for flag, route in environment.routes.items()},
         program=environment.gateway.program,
     )
-    services = guarded(_services(environment, commands), Services, gate)
+    # The services are guarded themselves; asking for a state needs no lease, by whatever program it is asked.
+    services = guarded(_services(environment, programs), Services, gate)
     flags = guarded(
         DotenvFlagStore(
             environment.gateway.flags.file,
@@ -134,7 +136,7 @@ def _system(
         gate=gate,
         clock=clock,
         interrupt=session.stop,
-        identity=_identity(environment, SubprocessCommands(environment.folder)),
+        identity=_identity(environment, programs),
         asker=session.screen.asker(lambda: session.stop.requested),
         files=files,
         git=LocalGit(),

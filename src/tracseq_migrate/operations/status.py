@@ -69,8 +69,9 @@ def _plans(system: System) -> tuple[list[WeekPlan], list[str]]:
         try:
             plans.append(system.shelf.find(name))
         except InvalidInput as error:
-            command = system.type_this(f"validate {name}")
-            broken.append(f"the plan of {name} has {len(error.findings)} findings: `{command}` lists them")
+            command, count = system.type_this(f"validate {name}"), len(error.findings)
+            told = f"{error.findings[0].file} has {count} finding{'' if count == 1 else 's'}"
+            broken.append(f"{told}: `{command}` lists them")
     return plans, broken
 
 

@@ -76,8 +76,8 @@ class PlanShelf:
         return tuple(each.plan() for each in self._shelved)
 
     def names(self) -> tuple[str, ...]:
-        """The names of the weeks that there are, in order."""
-        return tuple(dict.fromkeys(each.partial.week for each in self._shelved if each.partial is not None))
+        """The names of the weeks that there are, in order; of a file in which none can be read, the file's own name."""
+        return tuple(dict.fromkeys(_week(each) or Path(each.file).stem for each in self._shelved))
 
     def inspect(self, week: str = "") -> list[Finding]:
         """Every finding of every plan, or of one. Raises as `find` where that one is not there."""

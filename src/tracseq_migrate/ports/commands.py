@@ -37,3 +37,15 @@ class Commands(Protocol):
             StepFailed: it could not be started, or did not end in time.
         """
         ...
+
+    def look(
+        self,
+        argv: Sequence[str],
+        *,
+        shell: bool = False,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> CommandResult:
+        """As `run`, for a program that only looks: allowed to whoever may ask, without the lease. Raises as `run`."""
+        ...

@@ -72,7 +72,7 @@ def up(wishes: Wishes, *, say: Say) -> tuple[dict[str, Any], bool]:
     layout = layout_of(wishes.folder)
     made_root = not layout.root.exists()
     layout.root.mkdir(parents=True, exist_ok=True)
-    with _alone(layout):
+    with _alone(layout), _nothing_left_of(layout.root if made_root else None):
         state = State.load(layout)
         if state is not None and state.phase == "ready" and Supervisor(state).alive():
             return document(state), False
@@ -427,6 +427,18 @@ def _alone(layout: Layout) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
+
+
+@contextlib.contextmanager
+def _nothing_left_of(made: Path | None) -> Iterator[None]:
+    """Where it fails, remove a folder that was made for it, unless something is in it."""
+    try:
+        yield
+    except BaseException:
+        if made is not None:
+            with contextlib.suppress(OSError):
+                made.rmdir()
+        raise
 
 
 class _Interruption:

@@ -88,20 +88,20 @@ class CommandStep(Step):
         return Preview(tuple(lines), changes=True)
 
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
-        self._must(ctx, self.run)
+        self._sound(self.run, self._run(ctx, self.run))
         return Done()
 
     def verify(self, ctx: StepContext) -> list[Evidence]:
-        result = self._must(ctx, self.verify_)
+        result = self._sound(self.verify_, self._look(ctx, self.verify_))
         said = result.stdout.strip().splitlines()
         text = f"{self._show(self.verify_)} sees it ({duration.show(result.seconds)})"
         return [Evidence(f"{text}: {said[-1][:200]}" if said else text, {"code": result.code})]
 
     def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
         if self.probe_ is None:
-            return Probed(Found.UNKNOWN, "the plan gives no `probe` for this command: a person must look")
+            return self._ask(ctx)
         try:
-            result = self._run(ctx, self.probe_)
+            result = self._look(ctx, self.probe_)
         except StepFailed as error:
             return Probed(Found.UNKNOWN, error.message)
         found = {0: Found.DONE, 1: Found.NOT_DONE}.get(result.code, Found.UNKNOWN)
@@ -109,11 +109,21 @@ class CommandStep(Step):
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
         if self.revert_ is None:
+            probed = self.probe(ctx, undo, checkpoints) if self.probe_ else None
+            if probed is not None and probed.found is Found.NOT_DONE:
+                return [Evidence(f"it was not done, so nothing is to be taken back: {probed.detail}")]
             raise StepFailed(f"there is no way back: {self.irreversible}")
-        result = self._must(ctx, self.revert_)
-        seen = self._run(ctx, self.probe_ or self.verify_)
+        result = self._sound(self.revert_, self._run(ctx, self.revert_))
+        looked = self.probe_ or self.verify_
+        seen = self._look(ctx, looked)
         if seen.code == 0:
             raise StepFailed(f"{self._show(self.revert_)} exited 0, but the effect is still there")
+        if seen.code < 0 or (self.probe_ is not None and seen.code != 1):
+            raise StepFailed(
+                f"{self._show(self.revert_)} exited 0, but {self._show(looked)} could not tell whether the effect is gone "
+                f"(exit {seen.code})",
+                unknown=True,
+            )
         text = f"{self._show(self.revert_)} took it back ({duration.show(result.seconds)}), and it is seen no more"
         return [Evidence(text, {"code": result.code})]
 
@@ -123,13 +133,23 @@ class CommandStep(Step):
         place = f"cd {shlex.quote(self.cwd)} && " if self.cwd else ""
         return [place + self._show(self.revert_)]
 
-    def _must(self, ctx: StepContext, argv: Argv) -> CommandResult:
-        result = self._run(ctx, argv)
+    def _ask(self, ctx: StepContext) -> Probed:
+        """Nothing but a person can tell."""
+        if not ctx.asker.present:
+            return Probed(Found.UNKNOWN, "the plan gives no `probe` for this command: a person must look")
+        question = f"{self._show(self.run)} was begun, and how it ended is not known. Was it done?"
+        found = Found.DONE if ctx.asker.confirm(question) else Found.NOT_DONE
+        return Probed(found, f"a person at the terminal says that it was {found}")
+
+    def _sound(self, argv: Argv, result: CommandResult) -> CommandResult:
         if result.code:
             tail = (result.stderr.strip() or result.stdout.strip())[-800:]
             how = f"was ended by signal {-result.code}" if result.code < 0 else f"exited with {result.code}"
             raise StepFailed(f"{self._show(argv)} {how}{f': {tail}' if tail else ''}")
         return result
+
+    def _look(self, ctx: StepContext, argv: Argv) -> CommandResult:
+        return ctx.commands.look(argv, shell=self.shell, cwd=self.cwd, env=self.env, timeout=ctx.remaining())
 
     def _run(self, ctx: StepContext, argv: Argv) -> CommandResult:
         return ctx.commands.run(argv, shell=self.shell, cwd=self.cwd, env=self.env, timeout=ctx.remaining())

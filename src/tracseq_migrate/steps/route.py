@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
@@ -62,13 +62,25 @@ class RouteStep(Step):
             if not path.startswith(self.prefix)
         ]
 
+    def fits(self, routes: Mapping[str, Route], monolith: str) -> list[str]:
+        behind = {route.service for route in routes.values() if route.prefix == self.prefix}
+        if not behind:
+            return [f"no flag of the environment routes the prefix {self.prefix!r}"]
+        others = {route.service for route in routes.values()} - behind
+        if self.answered_by in others:
+            return [f"no flag of the environment sends {self.prefix!r} to {self.answered_by}"]
+        return []
+
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         line = known(
             f"asks {self.requests} times through the gateway and compares with direct answers; changes nothing"
         )
         if offline:
             return Preview((line, unknowable("who answers (no network)")), changes=False)
-        found = self._who(ctx)
+        try:
+            found = self._who(ctx)
+        except StepFailed as error:
+            return Preview((line, known(error.message)), changes=False)
         return Preview((line, known(f"now: {found.side} answers ({found})")), changes=False)
 
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:

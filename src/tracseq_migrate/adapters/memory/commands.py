@@ -54,3 +54,14 @@ class MemoryCommands:
         if isinstance(reply, StepFailed):
             raise reply
         return reply if isinstance(reply, CommandResult) else reply(call)
+
+    def look(
+        self,
+        argv: Sequence[str],
+        *,
+        shell: bool = False,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> CommandResult:
+        return self.run(argv, shell=shell, cwd=cwd, env=env, timeout=timeout)

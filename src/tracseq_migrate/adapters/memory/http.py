@@ -58,8 +58,9 @@ class MemoryHttp:
         self.requests.append(request)
         if target in self.down:
             raise Unreachable(f"{method} {url} ({target})", self.down[target], refused=True)
-        nothing: Answer | Callable[[Request], Answer] = Answer(404, (("Content-Length", "0"),), b"", 0.0)
-        answer = self.answers.get((target, path)) or self.otherwise.get(target, nothing)
+        answer = self.answers.get((target, path))
+        if answer is None:
+            answer = self.otherwise.get(target, Answer(404, (("Content-Length", "0"),), b"", 0.0))
         return answer(request) if callable(answer) else answer
 
 

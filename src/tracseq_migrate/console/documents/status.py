@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracseq_migrate.console.blocks import Bar, Block, Command, Heading, Paragraph, Rows, Space
 from tracseq_migrate.console.documents.look import STATE_TONES, Look
 from tracseq_migrate.console.ink import Line, Tone
@@ -28,9 +30,8 @@ def render_status(view: StatusView, look: Look) -> list[Block]:
         rows = [_flag(flag, look) for flag in view.flags]
         blocks.append(Rows(("", "", "prefix", "declared", "effective", "goes to"), rows))
         bad = (look.marks.failed, Tone.BAD)
-        for flag in view.flags:
-            if flag.drift:
-                blocks.append(Paragraph(((flag.flag, Tone.STRONG), f": {flag.drift}"), mark=bad, indent=2))
+        for drift, flags in _drifted(view.flags).items():
+            blocks.append(Paragraph(((", ".join(flags), Tone.STRONG), f": {drift}"), mark=bad, indent=2))
     if view.services:
         blocks.append(Heading("Services"))
         blocks.append(
@@ -92,6 +93,17 @@ def _inside(week: WeekLine, look: Look) -> list[Block]:
             blocks += [Space(), Paragraph(((week.week, Tone.STRONG),), indent=2)]
         blocks.append(Rows(("", "", "", ""), rows, indent=4))
     return blocks
+
+
+def _drifted(flags: Sequence[FlagLine]) -> dict[str, list[str]]:
+    """The flags that are off, by what is off: the same trouble of all of them is said once."""
+    found: dict[str, list[str]] = {}
+    for flag in flags:
+        if flag.drift:
+            found.setdefault(flag.drift, []).append(flag.flag)
+    return {
+        drift: names if len(names) < max(len(flags), 2) else ["every flag"] for drift, names in found.items()
+    }
 
 
 def _flag(flag: FlagLine, look: Look) -> tuple[Line, ...]:
