@@ -111,6 +111,8 @@ class Sandbox:
 
         with concurrent.futures.ThreadPoolExecutor() as pool:
             list(pool.map(one, programs))
+        # The proxy finds out a moment later that an instance is back.
+        until(lambda: _healthy(self.gateway_url), "the gateway to be healthy")
 
     def fault(self, name: str, *, on: bool, **options: Any) -> list[str]:
         return lifecycle.fault(self.folder, name, on=on, **options)

@@ -32,7 +32,7 @@ def test_a_run_that_goes_back() -> None:
         f"{T} FAIL    check backup: nobody has signed (approve week1 backup)",
         f"{T} UNKNOWN check rag: connection refused",
         f"{T} step    start begins: Start services",
-        f"{T} step    start is verified: Start services",
+        f"{T} step    start is looked at: Start services",
         f"{T} ok      start: storage runs (and 1 more) [1.2 s]",
         f"{T} step    one begins: Prove one",
         f"{T} step    two begins: Prove two",
@@ -148,4 +148,4 @@ def test_a_signal_may_close_it_in_the_middle_of_a_line() -> None:
         plain.emit(STORY[4])
         plain.emit(STORY[6])
     assert len(closed) == 1
-    assert "start is verified" in file.getvalue()
+    assert "start is looked at" in file.getvalue()

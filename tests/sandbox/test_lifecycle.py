@@ -22,7 +22,7 @@ import pytest
 
 from tests.sandbox_fixture import Sandbox, bring_up, get, take_down, until
 from tracseq_migrate.errors import InvalidSetup, Locked, TracseqMigrateError
-from tracseq_migrate.sandbox import leftovers, lifecycle, programs
+from tracseq_migrate.sandbox import guards, leftovers, lifecycle, programs
 from tracseq_migrate.sandbox.databases import DATABASES
 from tracseq_migrate.sandbox.layout import BLOCK, SERVICES, Layout, State, reserved_ports
 
@@ -287,7 +287,7 @@ def test_status_where_there_is_none(tmp_path: Path) -> None:
 
 
 def test_one_up_or_down_at_a_time(tmp_path: Path) -> None:
-    with lifecycle._alone(Layout(tmp_path)), pytest.raises(Locked):
+    with guards.alone(Layout(tmp_path)), pytest.raises(Locked):
         lifecycle.up(lifecycle.Wishes(tmp_path), say=silent)
 
 

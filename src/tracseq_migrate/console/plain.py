@@ -30,7 +30,7 @@ from tracseq_migrate.operations.observer import (
 
 _PATIENCE = 1.0
 """How long closing waits for the pulse: a signal's handler may close while this very thread is inside `emit`."""
-DOING = {"apply": "begins", "verify": "is verified", "probe": "is probed", "revert": "goes back"}
+DOING = {"apply": "begins", "verify": "is looked at", "probe": "is probed", "revert": "goes back"}
 _CHECKS = {"pass": ("ok", Tone.GOOD), "fail": ("FAIL", Tone.BAD), "unknown": ("UNKNOWN", Tone.DOUBT)}
 
 

@@ -55,6 +55,11 @@ class StepStory:
     notes: list[str] = field(default_factory=list)
     checkpoints: list[str] = field(default_factory=list)
 
+    @property
+    def nothing(self) -> bool:
+        """Whether going back had nothing to do: the step had only looked."""
+        return self.outcome == "reverted" and not self.evidence
+
 
 @dataclass(slots=True)
 class LossTaken:

@@ -432,9 +432,7 @@ class Execution:
         system = self._system
         where = (self._plan.week, self._run_id, entry.id)
         if entry.step.effect.kind is EffectKind.NONE:
-            self._ledger.append(
-                v.reverted(*where, evidence=[{"text": "it had changed nothing", "data": {}}], seconds=0.0)
-            )
+            self._ledger.append(v.reverted(*where, evidence=[], seconds=0.0))
             return "", ""
         began = system.clock.monotonic()
         self._emit_began(entry, "revert")
@@ -456,6 +454,7 @@ class Execution:
             self._ledger.append(v.reverted(*where, evidence=lines_, seconds=seconds))
             self._emit_done(entry, lines_, seconds, undone=True)
             return "", ""
+        error = error or "no reason was given"
         self._ledger.append(v.revert_failed(*where, error=error, hint=hint))
         self._emit_failed(entry, "revert", error, hint, system.clock.monotonic() - began)
         return error, hint

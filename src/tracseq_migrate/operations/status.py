@@ -264,4 +264,4 @@ def _next(
             return system.type_this(
                 f"plan {plan.week}"
             ), f"{plan.week} is next; this shows what it would change"
-    return "", "every week that has a plan stands"
+    return system.type_this("verify"), "every week that has a plan stands; this asks reality again"

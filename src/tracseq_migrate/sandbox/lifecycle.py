@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import http.client
 import os
 import shutil
 import signal
-import threading
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from tracseq_migrate.errors import (
     CouldNotReach,
-    Interrupted,
     InvalidSetup,
-    Locked,
     TracseqMigrateError,
 )
 from tracseq_migrate.sandbox import databases, faults, leftovers, postgres, programs, proxies
 from tracseq_migrate.sandbox.environment_file import environment_file, flag_file
+from tracseq_migrate.sandbox.guards import Interruption, alone, interruptible, nothing_left_of
 from tracseq_migrate.sandbox.layout import (
     FORMAT,
     HOST,
@@ -72,11 +68,11 @@ def up(wishes: Wishes, *, say: Say) -> tuple[dict[str, Any], bool]:
     layout = layout_of(wishes.folder)
     made_root = not layout.root.exists()
     layout.root.mkdir(parents=True, exist_ok=True)
-    with _alone(layout), _nothing_left_of(layout.root if made_root else None):
+    with alone(layout), nothing_left_of(layout.root if made_root else None):
         state = State.load(layout)
         if state is not None and state.phase == "ready" and Supervisor(state).alive():
             return document(state), False
-        with _interruptible() as interruption:
+        with interruptible() as interruption:
             if state is not None and state.phase == "ready":
                 _again(state, say)
             else:
@@ -99,7 +95,7 @@ def down(folder: Path, *, keep: bool, say: Say) -> bool:
     layout = layout_of(folder)
     if not layout.root.is_dir():
         return False
-    with _alone(layout):
+    with alone(layout):
         state = State.load(layout)
         if state is None:
             return False
@@ -131,7 +127,7 @@ def fault(
 ) -> list[str]:
     """Switch a fault on or off in a running sandbox; returns those that are on. Raises as `faults.switch`."""
     state = find(folder)
-    with _alone(state.layout):
+    with alone(state.layout):
         return faults.switch(state, name, on=on, service=service, database=database, seconds=seconds)
 
 
@@ -200,9 +196,7 @@ def _dsn(state: State, name: str) -> str:
         return ""
 
 
-def _fresh(
-    layout: Layout, wishes: Wishes, interruption: _Interruption, *, made_root: bool, say: Say
-) -> State:
+def _fresh(layout: Layout, wishes: Wishes, interruption: Interruption, *, made_root: bool, say: Say) -> State:
     installation = postgres.find_installation(os.environ)
     proxy = None if wishes.gateway == "single" else proxies.find(wishes.proxy, os.environ)
     _refuse_foreign(layout)
@@ -411,63 +405,3 @@ def _sql_name(database: str) -> str:
 def _write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
-
-
-@contextlib.contextmanager
-def _alone(layout: Layout) -> Iterator[None]:
-    """One `up` or `down` at a time in a folder; the lock is the folder's own, so that no file is left for it."""
-    folder = os.open(layout.root, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise Locked(
-                f"another `sandbox up` or `down` is at work in {layout.root}", hint="Wait for it to end."
-            ) from error
-        yield
-    finally:
-        os.close(folder)
-
-
-@contextlib.contextmanager
-def _nothing_left_of(made: Path | None) -> Iterator[None]:
-    """Where it fails, remove a folder that was made for it, unless something is in it."""
-    try:
-        yield
-    except BaseException:
-        if made is not None:
-            with contextlib.suppress(OSError):
-                made.rmdir()
-        raise
-
-
-class _Interruption:
-    """Turns the first signal into an exception; once told to, ignores the rest, so that nothing is left half down."""
-
-    def __init__(self) -> None:
-        self._ignoring = False
-
-    def ignore(self) -> None:
-        self._ignoring = True
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        if not self._ignoring:
-            self._ignoring = True
-            raise Interrupted(
-                number, state="What was started is stopped again, and what was made is removed."
-            )
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[_Interruption]:
-    handler = _Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield handler
-        return
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, handler) for number in numbers}
-    try:
-        yield handler
-    finally:
-        for number, old in before.items():
-            signal.signal(number, old)
