@@ -137,7 +137,7 @@ def test_a_signal_may_close_it_in_the_middle_of_a_line() -> None:
     closed: list[str] = []
 
     def handler(text: str) -> str:
-        if "verified" in text and not closed:
+        if "looked at" in text and not closed:
             closed.append(text)
             time.sleep(0.1)
             plain.close()

@@ -112,8 +112,8 @@ def test_behind_haproxy_no_request_fails_for_a_week_there_and_back(sandbox: Sand
     templates = Fresh(sandbox.gateway_url, "/api/templates?limit=1")
     with load(tool, 50, f"reads=4,pages=1,{UNMOVED},{MOVED}") as clients, templates.asking():
         until(lambda: sum(templates.answers.values()) > 10, "the first answers")
-        tool("run", "try").expect(0, "none failed")
-        tool("rollback", "try").expect(0, "none failed")
+        tool("run", "try", "-v").expect(0, "none failed")
+        tool("rollback", "try", "-v").expect(0, "none failed")
         report = report_of(clients)
     assert world(sandbox) == between
     assert report["failures"]["total"] == 0, report["failures"]
@@ -134,8 +134,8 @@ def test_behind_caddy_none_fails_that_any_process_had_begun(caddy: Sandbox) -> N
     templates = Fresh(caddy.gateway_url, "/api/templates?limit=1")
     with load(tool, 50, f"reads=4,pages=1,{UNMOVED},{MOVED}") as clients, templates.asking():
         until(lambda: sum(templates.answers.values()) > 10, "the first answers")
-        tool("run", "try").expect(0, "flipped by proxy")
-        tool("rollback", "try").expect(0, "flipped by proxy")
+        tool("run", "try", "-v").expect(0, "flipped by proxy")
+        tool("rollback", "try", "-v").expect(0, "flipped by proxy")
         report = report_of(clients)
     assert world(caddy) == before
     failures = report["failures"]
@@ -171,7 +171,7 @@ def test_what_users_wrote_is_not_left_behind_unless_that_is_accepted(sandbox: Sa
     old = next(iter(earlier))
     # Clients write templates while the flag flips: those of before stay with the monolith, and none is lost.
     with load(tool, 20, "reads=1,templates=2") as clients:
-        tool("run", "try").expect(0, "none failed")
+        tool("run", "try", "-v").expect(0, "none failed")
         until(lambda: len(rows_of(sandbox)) > len(earlier) + 3, "templates on the new side")
         report = report_of(clients)
     assert report["owners"]["/api/templates"] == "templates"

@@ -547,20 +547,23 @@ def test_a_person_who_cannot_be_named_any_more_does_not_break_the_way_back() -> 
     assert world.snapshot() == start
 
 
-def test_an_error_in_the_middle_does_not_say_that_nothing_was_changed() -> None:
+def test_an_attachment_that_is_lost_stops_the_way_back_where_it_is() -> None:
     world = World()
-    world.plan("week9", program("first"), FLAGS)
+    world.plan("week9", {"id": "up", "services": {"up": ["storage"]}}, FLAGS)
     start = world.snapshot()
-
-    def lose() -> None:
-        world.journal.attachments.clear()
-
     assert world.run("week9").code == 0
-    world.when("revert", "on", lose)
+    kept = dict(world.journal.attachments)
+    world.when("revert", "on", world.journal.attachments.clear)
     ended = world.rollback("week9")
     assert ended.code == 6
+    assert "the journal has lost the attachment" in ended.text
     assert "Nothing was changed" not in ended.text
-    assert world.snapshot() != start
+    assert world.proxy.rotation & {
+        name for name in INSTANCES if world.gateway.effective[name]["USE_STORAGE_SERVICE"]
+    }
+    world.journal.attachments.update(kept)
+    assert world.resume("week9").code == 0
+    assert world.snapshot() == start
 
 
 def test_the_plan_in_the_journal_is_the_one_that_runs() -> None:

@@ -295,7 +295,10 @@ def _again(state: State, say: Say) -> None:
             hint="Free it, or type `tracseq-migrate sandbox down` and `up` for new ports.",
         )
     if state.private_sockets:
-        Path(state.socket_folder).mkdir(mode=0o700, exist_ok=True)
+        sockets = Path(state.socket_folder)
+        sockets.mkdir(mode=0o700, exist_ok=True)
+        if sockets.stat().st_uid != os.geteuid():
+            raise InvalidSetup(f"{sockets}, where this sandbox had its sockets, is somebody else's now")
     programs.all_in_rotation(state)
     say("starting with the data that is there")
     supervisor = Supervisor(state)
