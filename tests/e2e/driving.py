@@ -65,7 +65,9 @@ class Outcome:
     err: str
 
     def __str__(self) -> str:
-        return f"`{' '.join(self.argv)}` ended with {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+        return (
+            f"`{' '.join(self.argv)}` ended with {self.code}\n--- stdout\n{self.out}\n--- stderr\n{self.err}"
+        )
 
     @property
     def document(self) -> Any:
@@ -146,11 +148,11 @@ class Call:
 
     @property
     def _so_far(self) -> str:
-        return f"{self.process.args}\n--- stdout\n{''.join(self.out)}\n--- stderr\n{''.join(self.err)}"
+        return f"{self.process.args!r}\n--- stdout\n{''.join(self.out)}\n--- stderr\n{''.join(self.err)}"
 
 
 def _read(stream: Any, lines: list[str]) -> None:
-    for line in stream:
+    while line := stream.readline():
         lines.append(line)
 
 

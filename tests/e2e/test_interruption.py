@@ -36,9 +36,9 @@ def is_proven(sandbox: Sandbox, tool: Tool) -> None:
     assert [line["state"] for line in status["weeks"] if line["week"] == "try"] == ["proven"]
     assert status["obligations"] == []
     assert set(rotation(sandbox).values()) == {"UP"}
-    assert {name: sandbox.routing(name)["feature_flags"]["rag"] for name in sandbox.instances} == dict.fromkeys(
-        sandbox.instances, True
-    )
+    assert {
+        name: sandbox.routing(name)["feature_flags"]["rag"] for name in sandbox.instances
+    } == dict.fromkeys(sandbox.instances, True)
     tool("log", "verify").expect(0)
 
 
@@ -88,7 +88,9 @@ Moment = Callable[[Sandbox], object]
 MOMENTS: dict[str, Moment] = {
     "the-service-starts": lambda sandbox: "rag" in pids(sandbox),
     "the-flag-is-declared": lambda sandbox: sandbox.flag_file.read_bytes(),
-    "an-instance-starts-anew": lambda sandbox: {n: p for n, p in pids(sandbox).items() if n in sandbox.instances},
+    "an-instance-starts-anew": lambda sandbox: {
+        n: p for n, p in pids(sandbox).items() if n in sandbox.instances
+    },
     "the-proxy-swaps": lambda sandbox: rotation(sandbox)["gateway-1"] == "UP",
 }
 

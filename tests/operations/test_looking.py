@@ -187,7 +187,7 @@ class _Silent:
 
 
 def _lines(view: PlanView, step: str) -> list[tuple[str, str]]:
-    return [tuple(line) for line in _step(view, step).lines]
+    return [(certainty, text) for certainty, text in _step(view, step).lines]
 
 
 def _step(view: PlanView, step: str) -> PlannedStep:
