@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.operations.world import Killed, Outcome, Script, World, program
-from tracseq_migrate.journal import chain
+from tests.operations.world import LOSSES, Killed, Outcome, Script, World, program
+from tracseq_migrate.journal import chain, vocabulary
 from tracseq_migrate.journal.replay import WeekStatus
 
 
@@ -136,6 +136,16 @@ def _ends(world: World, story: Story, goal: WeekStatus) -> str:
         "" if world.lease.info is None else "the lease is held",
         "" if chain.verify(world.journal.events).broken is None else "the chain is broken",
     ]
+    if (
+        goal is WeekStatus.ROLLED_BACK
+        and {"id": 8, "name": "new"} in world.databases.tables["storage"]["public.locations"]
+    ):
+        lists = [body for path, body in world.files.bodies.items() if path.parent == LOSSES]
+        accepted = [event for event in world.journal.events if event.type == vocabulary.LOSS_ACCEPTED]
+        found.append(
+            "" if lists and all(b'"key": "[8]"' in body for body in lists) else "the loss is not listed"
+        )
+        found.append("" if accepted else "the loss is not journaled")
     return "; ".join(filter(None, found))
 
 
@@ -205,6 +215,32 @@ def test_a_rollback_that_died_anywhere_is_resumed_to_its_end(name: str) -> None:
         text = _ends(world, story, WeekStatus.ROLLED_BACK) or _compare(world, wanted)
         if ended.code not in (0, story.code) or text:
             wrong.append(f"{place}: exit {ended.code}: {text} {ended.text}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_a_process_that_goes_on_may_die_too() -> None:
+    """Two deaths: at each place of a run, and then at some place of the process that goes on, another one each time."""
+    story = Story(_small, _run("week9"), 0, "week9")
+    wanted = _places(story)[0].snapshot()
+    start = story.begin().snapshot()
+    wrong = []
+    for number, (place, _) in enumerate(_every(story)):
+        for going in ("resume", "rollback"):
+            rehearsed, world = _died(story, place), _died(story, place)
+            if world.week("week9").status is WeekStatus.NEVER_RUN:
+                continue
+            script = Script()
+            getattr(rehearsed, going)("week9", script=script)
+            again = script.passed[number % len(script.passed)] if script.passed else ""
+            if not again:  # it was at its end already
+                continue
+            with pytest.raises(Killed):
+                getattr(world, going)("week9", script=Script(die_at=again))
+            ended = _backward(world, "week9") if going == "rollback" else _forward(world, "week9")
+            goal = WeekStatus.PROVEN if going == "resume" else WeekStatus.ROLLED_BACK
+            text = _ends(world, story, goal) or _compare(world, wanted if going == "resume" else start)
+            if ended.code or text:
+                wrong.append(f"{place}, then {going}, {again}: exit {ended.code}: {text} {ended.text}")
     assert not wrong, "\n".join(wrong)
 
 

@@ -54,7 +54,6 @@ class Flipped:
         failed = f"{clients.failed} failed" if clients.failed else "none failed"
         gap = f", longest without an answer {duration.show(clients.unavailable)}" if clients.failed else ""
         return [
-            *self.proofs,
             Evidence(
                 f"flipped by {self.strategy} in {duration.show(self.elapsed)}, the switch itself {duration.show(self.switched)}; "
                 f"{clients.requests} probes meanwhile, {failed}{gap}, slowest {duration.show(clients.slowest)}",
@@ -74,6 +73,7 @@ class Flipped:
                     "slowest_seconds": round(clients.slowest, 6),
                 },
             ),
+            *self.proofs,
         ]
 
 

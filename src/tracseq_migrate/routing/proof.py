@@ -86,6 +86,7 @@ def who_answers(
         return max(0.05, min(5.0, deadline - clock.monotonic()))
 
     asked = [f"{route.prefix}/tracseq-migrate-proof-{nonce}", route.prefix, *paths]
+    requests = max(requests, len(asked))
     sides = {Side.SERVICE: route.service, Side.MONOLITH: monolith}
     try:
         stable = {
@@ -106,7 +107,8 @@ def who_answers(
             answer = http.request(through, path, timeout=left())
             statuses[str(answer.status)] = statuses.get(str(answer.status), 0) + 1
             features = _features(answer, nonce)
-            verdicts.append(_match(features, telling[path], stable, path))
+            if telling[path]:  # where both sides answer alike, an answer is asked for the counters' sake only
+                verdicts.append(_match(features, telling[path], stable, path))
     except Unreachable as error:
         return Proof(Side.UNKNOWN, [f"{through} gave no answer: {error.why}"], {"asked": asked})
     after = {side: _count(http, name, route.prefix, left()) for side, name in sides.items()}
@@ -256,7 +258,7 @@ def _by_fingerprint(
     if not features:
         return Side.UNKNOWN, f"{route.service} and {monolith} answer alike, so a fingerprint tells nothing"
     told = [side for side in verdicts if side is not Side.UNKNOWN]
-    if 2 * len(told) < len(verdicts):
+    if not told or 2 * len(told) < len(verdicts):
         return Side.UNKNOWN, f"{len(verdicts) - len(told)} of {len(verdicts)} answers look like neither side"
     silent = f", {len(verdicts) - len(told)} tell nothing" if len(told) < len(verdicts) else ""
     for side, name in ((Side.SERVICE, route.service), (Side.MONOLITH, monolith)):

@@ -44,7 +44,7 @@ def unpack(body: bytes) -> Manifest:
                 for name, table in read["tables"].items()
             },
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Residue("a manifest that was kept for the way back cannot be read") from error
 
 
