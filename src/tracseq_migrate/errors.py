@@ -156,6 +156,10 @@ class Interrupted(TracseqMigrateError):
     def code(self) -> int:
         return 128 + self.signal_number
 
+    @property
+    def page(self) -> str:
+        return f"docs/runbook.md#exit-{self.code}"
+
 
 class StepFailed(Exception):
     """A step says that its effect did not come about. The runner decides what follows; users never see it raw.

@@ -37,6 +37,17 @@ class Scripted:
             code, "first line\n", f"{argv[0]}: \x1b[31mno such unit\x1b[0m\n" if code else "", 0.1
         )
 
+    def look(
+        self,
+        argv: Sequence[str],
+        *,
+        shell: bool = False,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout: float,
+    ) -> CommandResult:
+        return self.run(argv, shell=shell, cwd=cwd, env=env, timeout=timeout)
+
 
 def starter(commands: Scripted, *, status: bool = True) -> CommandStarter:
     return CommandStarter(

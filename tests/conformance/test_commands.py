@@ -68,3 +68,10 @@ def test_the_timeout_leaves_the_outcome_unknown(commands: Commands) -> None:
     with pytest.raises(StepFailed, match=r"`sleep` did not end within 0\.2 s") as caught:
         commands.run(["sleep", "600"], timeout=0.2)
     assert caught.value.unknown
+
+
+def test_a_look_answers_as_a_run_does(commands: Commands) -> None:
+    result = commands.look(["sh", "-c", "echo out; echo err >&2; exit 3"], timeout=30)
+    assert (result.code, result.stdout, result.stderr) == (3, "out\n", "err\n")
+    with pytest.raises(StepFailed):
+        commands.look([], timeout=30)

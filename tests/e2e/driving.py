@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,20 @@ progress: {progress}
     route: {{prefix: /api/rag, answered_by: rag}}
 """
 """The smallest week that moves something: one service, one flag, one proof."""
+
+
+ONLY_START = """\
+week: try
+title: The rag service is there
+risk: low
+steps:
+  - id: start
+    services: {up: [rag]}
+    timeout: 60s
+  - id: seen
+    http: {target: rag, path: /health, expect: {status: 200}}
+"""
+"""A week that moves nobody."""
 
 
 def rag_week(week: str = "try", *, progress: int = 5, needs: str = "", timeout: str = "60s") -> str:
@@ -166,6 +181,11 @@ class Tool:
     def __call__(self, *argv: str, stdin: int = subprocess.DEVNULL, **variables: str) -> Outcome:
         """Type it, and wait for its end."""
         return self._start(argv, stdin, variables).end()
+
+    def together(self, *calls: Sequence[str]) -> list[Outcome]:
+        """Type several that do not disturb each other, side by side."""
+        with ThreadPoolExecutor(3) as pool:
+            return list(pool.map(lambda argv: self(*argv), calls))
 
     def start(self, *argv: str, **variables: str) -> Call:
         """Type it, and go on while it is at work."""

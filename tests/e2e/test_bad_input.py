@@ -10,11 +10,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.driving import Outcome, Tool, rag_week, tool_of, unhealthy, world, write_week
+from tests.e2e.driving import ONLY_START, Outcome, Tool, rag_week, tool_of, unhealthy, world, write_week
 from tests.sandbox_fixture import Sandbox
 from tracseq_migrate.errors import InvalidSetup
 
@@ -31,40 +32,45 @@ def week(sandbox: Sandbox, tool: Tool) -> Tool:
 # What is typed
 
 
-@pytest.mark.parametrize(
-    ("argv", "code", "says"),
-    [
-        (("run", "nope"), 2, "no plan of a week 'nope'"),
-        (("run",), 2, "WEEK"),
-        (("run", "week1", "--nope"), 2, "--nope"),
-        (("nope",), 2, "nope"),
-        (("run", "week1", "--confirm", "nope=x"), 2, "backup-confirmed, team-informed, on-call"),
-        (("run", "week1", "--until", "nope"), 2, "its steps are: start"),
-        (("run", "week1", "--lock-timeout", "soon"), 2, "--lock-timeout"),
-        (("run", "week1", "--offline"), 2, "--dry-run"),
-        (("approve", "week1", "nope"), 2, "backup-confirmed"),
-        (("-e", "nope", "status"), 2, "sandbox"),
-        (("rollback", "week1"), 4, "was never run in environment sandbox"),
-        (("run", "week2", "--yes"), 4, "`tracseq-migrate run week1` first"),
-    ],
-)
-def test_what_cannot_be_done_is_said_once(
-    sandbox: Sandbox, tool: Tool, argv: tuple[str, ...], code: int, says: str
-) -> None:
+TYPED = [
+    (("run", "nope"), 2, "no plan of a week 'nope'"),
+    (("run",), 2, "WEEK"),
+    (("run", "week1", "--nope"), 2, "--nope"),
+    (("nope",), 2, "nope"),
+    (("run", "week1", "--confirm", "nope=x"), 2, "backup-confirmed, team-informed, on-call"),
+    (("run", "week1", "--until", "nope"), 2, "its steps are: start"),
+    (("run", "week1", "--lock-timeout", "soon"), 2, "--lock-timeout"),
+    (("run", "week1", "--offline"), 2, "--dry-run"),
+    (("approve", "week1", "nope"), 2, "backup-confirmed"),
+    (("-e", "nope", "status"), 2, "sandbox"),
+    (("rollback", "week1"), 4, "was never run in environment sandbox"),
+    (("run", "week2", "--yes"), 4, "`tracseq-migrate run week1` first"),
+]
+
+
+def test_what_cannot_be_done_is_said_once(sandbox: Sandbox, tool: Tool) -> None:
     before = world(sandbox)
-    assert says in tool(*argv).expect(code).err
-    assert tool(*argv).message.count("✗") == 1
-    error = tool(*argv, "--json").expect(code)
-    last = json.loads(error.out.splitlines()[-1]) if error.out.startswith('{"') else error.document
-    assert (last["type"], last["exit_code"]) == ("error", code)
+    # One after the other would do as well; `run week2` takes the lock, which the others do not come to.
+    plain = tool.together(*(argv for argv, _, _ in TYPED))
+    as_json = tool.together(*((*argv, "--json") for argv, _, _ in TYPED))
+    for (_, code, says), told, streamed in zip(TYPED, plain, as_json, strict=True):
+        assert says in told.expect(code).message
+        assert told.message.count("✗") == 1
+        streamed.expect(code)
+        events = streamed.out.startswith('{"')
+        last = json.loads(streamed.out.splitlines()[-1]) if events else streamed.document
+        assert (last["type"], last["exit_code"]) == ("error", code)
     assert world(sandbox) == before
 
 
 def test_without_an_environment_file(tmp_path: Path) -> None:
     tool = Tool(tmp_path)
-    assert "tracseq-migrate.yaml" in tool("run", "week1", "--yes").expect(3).message
-    assert "no file other.yaml" in tool("-c", "other.yaml", "status").expect(3).message
-    assert tool("status", "--json").expect(3).document["exit_code"] == 3
+    none, other, as_json = tool.together(
+        ("run", "week1", "--yes"), ("-c", "other.yaml", "status"), ("status", "--json")
+    )
+    assert "tracseq-migrate.yaml" in none.expect(3).message
+    assert "no file other.yaml" in other.expect(3).message
+    assert as_json.expect(3).document["exit_code"] == 3
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,10 +87,11 @@ def test_without_an_environment_file(tmp_path: Path) -> None:
 def test_a_plan_that_is_none(sandbox: Sandbox, tool: Tool, body: bytes, place: str) -> None:
     before = world(sandbox)
     write_week(sandbox, body, "bad.yaml")
-    for argv in (("run", "weeks/bad.yaml"), ("run", "bad"), ("validate",)):
-        assert tool(*argv).expect(3).err.startswith(place)
+    *refused, status = tool.together(("run", "weeks/bad.yaml"), ("run", "bad"), ("validate",), ("status",))
+    for outcome in refused:
+        assert outcome.expect(3).err.startswith(place)
     # One that cannot be read does not keep the others from being looked at, and is not passed over in silence.
-    tool("status").expect(0, "weeks/bad.yaml")
+    status.expect(0, "weeks/bad.yaml", "never-run")
     assert world(sandbox) == before
 
 
@@ -227,16 +234,17 @@ def test_an_instance_never_answers(sandbox: Sandbox, week: Tool) -> None:
 # The services
 
 
-def test_a_service_that_needs_five_seconds_to_be_healthy(sandbox: Sandbox, week: Tool) -> None:
+def test_a_service_that_needs_five_seconds_to_be_healthy(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, ONLY_START)
     before = world(sandbox)
     fault = unhealthy(sandbox, "rag")
-    with week.working("run", "try") as call:
+    with tool.working("run", "try") as call:
         call.until_said("start begins")
         time.sleep(5)
         assert call.process.poll() is None
         fault.unlink()
         call.end().expect(0, "try is proven")
-    week("rollback", "try").expect(0)
+    tool("rollback", "try").expect(0)
     assert world(sandbox) == before
 
 
@@ -302,7 +310,7 @@ def test_nobody_at_the_terminal_is_never_asked(sandbox: Sandbox, tool: Tool) -> 
     for outcome in (
         tool.shell("$T run week1 <&-"),
         tool.shell("yes | $T run week1; exit ${PIPESTATUS[1]}"),
-        tool("run", "week1"),
+        tool("run", "week1"),  # /dev/null
     ):
         for command in commands:
             assert command in outcome.expect(4).message
@@ -310,21 +318,24 @@ def test_nobody_at_the_terminal_is_never_asked(sandbox: Sandbox, tool: Tool) -> 
     assert tool.state("week1") == "never-run"
 
 
-def test_readers_that_go_away(sandbox: Sandbox, week: Tool) -> None:
+def test_readers_that_go_away(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, ONLY_START)
     before = world(sandbox)
-    for line in (
+    lines = (
         "$T status >&-",
         "$T status | head -c 20",
         "$T plan week1 | true",
         "$T status 2>&-",
-    ):
-        outcome = week.shell(line)
-        assert outcome.err == "", outcome
-    assert "Traceback" not in week.shell("$T status --json | head -c 20").err
+        "$T status --json 2>&1 | head -c 20",
+    )
+    with ThreadPoolExecutor(3) as pool:
+        for outcome in pool.map(tool.shell, lines):
+            assert outcome.err == "", outcome
+            assert "Traceback" not in outcome.out
     # A run whose reader goes away comes to its end all the same.
-    assert week.shell("$T run try | head -n 2; exit ${PIPESTATUS[0]}").expect(0).err == ""
-    assert week.state("try") == "proven"
-    assert week.shell("$T rollback try >&- 2>&-").code == 0
+    assert tool.shell("$T run try | head -n 2; exit ${PIPESTATUS[0]}").expect(0).err == ""
+    assert tool.state("try") == "proven"
+    assert tool.shell("$T rollback try >&- 2>&-").code == 0
     assert world(sandbox) == before
 
 
@@ -340,24 +351,30 @@ def test_json_is_json_on_stdout_and_nothing_else(sandbox: Sandbox, week: Tool) -
         assert "environment sandbox" in outcome.err
         return [event["type"] for event in events]
 
-    one(week("validate", "--json").expect(0), "validate")
-    one(week("plan", "try", "--json").expect(0), "plan")
-    one(week("run", "try", "--dry-run", "--offline", "--json").expect(0), "plan")
-    one(week("approve", "week1", "on-call", "--json").expect(0), "approve")
+    reading = {
+        "validate": ("validate",),
+        "plan": ("run", "try", "--dry-run", "--offline"),
+        "status": ("status",),
+        "verify": ("verify",),
+        "log": ("log",),
+        "log-verify": ("log", "verify"),
+    }
+
+    def read(**more: tuple[str, ...]) -> None:
+        asked = {**reading, **more}
+        outcomes = week.together(*((*argv, "--json") for argv in asked.values()))
+        for kind, outcome in zip(asked, outcomes, strict=True):
+            one(outcome.expect(0), kind.rstrip("_"))
+
+    read(approve=("approve", "week1", "on-call"), plan_=("plan", "week1"))
     assert "step.done" in stream(week("run", "try", "--json").expect(0))
     stream(week("run", "try", "--json").expect(0))
     stream(week("resume", "--json").expect(0))
-    one(week("status", "--json").expect(0), "status")
-    one(week("status", "try", "--json").expect(0), "status")
-    one(week("verify", "--json").expect(0), "verify")
-    one(week("rollback", "try", "--dry-run", "--json").expect(0), "rollback-plan")
-    one(week("rollback", "try", "--print-manual", "--json").expect(0), "rollback-plan")
+    read(status_=("status", "try"), **{"rollback-plan": ("rollback", "try", "--dry-run")})
     assert "step.done" in stream(week("rollback", "try", "--json").expect(0))
     stream(week("rollback", "try", "--json").expect(0))
-    one(week("log", "--json").expect(0), "log")
-    one(week("log", "show", "--json").expect(0), "log")
+    one(week("rollback", "try", "--print-manual", "--json").expect(0), "rollback-plan")
     one(week("log", "render", "--json").expect(0), "log")
-    one(week("log", "verify", "--json").expect(0), "log-verify")
     one(week("sandbox", "status", "--dir", ".", "--json").expect(0), "sandbox")
 
 

@@ -7,7 +7,18 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.driving import Call, Tool, interrupt, pids, rag_week, rotation, unhealthy, world, write_week
+from tests.e2e.driving import (
+    ONLY_START,
+    Call,
+    Tool,
+    interrupt,
+    pids,
+    rag_week,
+    rotation,
+    unhealthy,
+    world,
+    write_week,
+)
 from tests.sandbox_fixture import Sandbox, until
 
 pytestmark = pytest.mark.sandbox
@@ -44,21 +55,21 @@ def is_proven(sandbox: Sandbox, tool: Tool) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_while_a_service_is_not_healthy_yet(
-    sandbox: Sandbox, week: Tool, number: signal.Signals
+    sandbox: Sandbox, tool: Tool, number: signal.Signals
 ) -> None:
+    write_week(sandbox, ONLY_START)
     before = world(sandbox)
     fault = unhealthy(sandbox, "rag")
-    with week.working("run", "try") as call:
+    with tool.working("run", "try") as call:
         until(lambda: "rag" in pids(sandbox), "rag to run")
         outcome = interrupt(call, number).expect(128 + number)
     assert "interrupted by signal" in outcome.message
     assert world(sandbox) == before
-    is_in_doubt(week)
+    is_in_doubt(tool)
     fault.unlink()
     if number == signal.SIGINT:
-        week("resume").expect(0, "try is proven")
-        is_proven(sandbox, week)
-    week("rollback", "try").expect(0)
+        tool("resume").expect(0, "try is proven")
+    tool("rollback", "try").expect(0)
     assert world(sandbox) == before
 
 
@@ -139,14 +150,17 @@ def test_killed_and_rolled_back(sandbox: Sandbox, week: Tool) -> None:
     assert world(sandbox) == before
 
 
-def test_two_runs_at_once(sandbox: Sandbox, week: Tool) -> None:
+def test_two_runs_at_once(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, ONLY_START)
     before = world(sandbox)
     fault = unhealthy(sandbox, "rag")
-    with week.working("run", "try") as first:
+    with tool.working("run", "try") as first:
         first.until_said("start begins")
-        second = week.as_("frank")
-        for argv in (("run", "try"), ("run", "week1", "--yes"), ("resume", "try"), ("rollback", "try")):
-            message = second(*argv).expect(8).message
+        second = tool.as_("frank")
+        for outcome in second.together(
+            ("run", "try"), ("run", "week1", "--yes"), ("resume", "try"), ("rollback", "try")
+        ):
+            message = outcome.expect(8).message
             assert "erin" in message, message
             assert f"pid {first.pid}" in message, message
             assert "run try" in message, message
@@ -157,5 +171,5 @@ def test_two_runs_at_once(sandbox: Sandbox, week: Tool) -> None:
         second("approve", "week1", "on-call").expect(0)
         fault.unlink()
         first.end().expect(0, "try is proven")
-    week("rollback", "try").expect(0)
+    tool("rollback", "try").expect(0)
     assert world(sandbox) == before

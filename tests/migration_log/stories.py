@@ -61,7 +61,9 @@ def signed(
 
 
 def intent(week: str, run_id: str, step: str, attempt: int = 1) -> Draft:
-    return v.intent(week, run_id, step, kind="services", title="", effect="reversible", undo={}, attempt=attempt)
+    return v.intent(
+        week, run_id, step, kind="services", title="", effect="reversible", undo={}, attempt=attempt
+    )
 
 
 def verified(week: str, run_id: str, step: str, *texts: str) -> Draft:

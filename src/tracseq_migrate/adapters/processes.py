@@ -106,7 +106,7 @@ class CommandStarter:
         if self._status is None:
             raise Unreachable(f"service {self._name}", "the environment gives no status command to ask with")
         try:
-            result = self._commands.run(self._status, timeout=timeout)
+            result = self._commands.look(self._status, timeout=timeout)
         except StepFailed as failure:
             raise Unreachable(f"service {self._name}", one_line(failure.message)) from failure
         if result.code == _IS_UNKNOWN or result.code < 0:
