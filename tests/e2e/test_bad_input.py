@@ -15,7 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.driving import ONLY_START, Outcome, Tool, rag_week, tool_of, unhealthy, world, write_week
+from tests.e2e.driving import (
+    ONLY_START,
+    Outcome,
+    Tool,
+    rag_week,
+    states,
+    tool_of,
+    unhealthy,
+    world,
+    write_week,
+)
 from tests.sandbox_fixture import Sandbox
 from tracseq_migrate.errors import InvalidSetup
 
@@ -195,17 +205,17 @@ def in_place_of(sandbox: Sandbox, instance: str, **how: object) -> Iterator[None
 
 
 def refused_by_the_gateway(sandbox: Sandbox, tool: Tool, *says: str) -> None:
-    bytes_before, services = sandbox.flag_file.read_bytes(), {"rag": "stopped"}
-    refused = tool("run", "try")
+    bytes_before, services = sandbox.flag_file.read_bytes(), states(sandbox)
+    refused, status = tool.together(("run", "try"), ("status", "--json"))
     assert refused.code in (1, 4), refused
     for text in says:
         assert text in refused.expect(refused.code).message
     assert "Nothing was changed." in refused.err
     assert sandbox.flag_file.read_bytes() == bytes_before
-    assert services.items() <= {n: i.state for n, i in sandbox.supervisor.processes().items()}.items()
-    status = tool("status", "--json").expect(0).document
-    assert status["warnings"], "an instance that cannot be asked is a warning"
-    assert {line["effective"] for line in status["flags"]} == {None}
+    assert states(sandbox) == services
+    seen = status.expect(0).document
+    assert seen["warnings"], "an instance that cannot be asked is a warning"
+    assert {line["effective"] for line in seen["flags"]} == {None}
 
 
 def test_the_gateway_is_down(sandbox: Sandbox, week: Tool) -> None:

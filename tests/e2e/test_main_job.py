@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.e2e.driving import Tool, pids, rag_week, world, write_week
@@ -12,25 +14,32 @@ pytestmark = pytest.mark.sandbox
 WEEK1 = {"USE_NOTIFICATION_SERVICE", "USE_STORAGE_SERVICE", "USE_RAG_SERVICE"}
 
 
-def on(tool: Tool) -> set[str]:
-    """The flags that are effective, as `status` says; nothing may have drifted."""
-    flags = tool("status", "--json").expect(0).document["flags"]
-    assert [line for line in flags if line["drift"]] == []
-    return {line["flag"] for line in flags if line["effective"]}
+def status_of(tool: Tool) -> dict[str, Any]:
+    """What `status --json` says; nothing may have drifted."""
+    status = tool("status", "--json").expect(0).document
+    assert [line for line in status["flags"] if line["drift"]] == []
+    assert isinstance(status, dict)
+    return status
+
+
+def on(status: dict[str, Any]) -> set[str]:
+    """The flags that are effective."""
+    return {line["flag"] for line in status["flags"] if line["effective"]}
 
 
 def test_weeks_one_and_two_there_and_back(sandbox: Sandbox, tool: Tool) -> None:
     before = world(sandbox)
 
-    tool("status").expect(0, "tracseq-migrate plan week1")
-    tool("plan", "week1", "--detailed-exitcode").expect(10, "+USE_STORAGE_SERVICE=true")
+    status, plan = tool.together(("status",), ("plan", "week1", "--detailed-exitcode"))
+    status.expect(0, "tracseq-migrate plan week1")
+    plan.expect(10, "+USE_STORAGE_SERVICE=true")
     assert world(sandbox) == before
     run = tool("run", "week1", "--yes").expect(0, "week1 is proven")
     assert run.err == ""
-    assert on(tool) == WEEK1
-    status = tool("status", "--json").expect(0).document
-    assert status["progress"] == 30
-    assert {line["name"] for line in status["services"] if line["health"] == "pass"} == {
+    seen = status_of(tool)
+    assert on(seen) == WEEK1
+    assert seen["progress"] == 30
+    assert {line["name"] for line in seen["services"] if line["health"] == "pass"} == {
         "monolith",
         "notifications",
         "storage",
@@ -38,26 +47,28 @@ def test_weeks_one_and_two_there_and_back(sandbox: Sandbox, tool: Tool) -> None:
     }
 
     tool("run", "week2", "--yes").expect(0, "week2 is proven")
-    assert on(tool) == {*WEEK1, "USE_TEMPLATE_SERVICE"}
-    assert tool("status", "--json").document["progress"] == 50
-    tool("verify").expect(0)
     both = world(sandbox)
-    assert "`tracseq-migrate rollback week2`" in tool("rollback", "week1").expect(4).err
+    seen = status_of(tool)
+    assert on(seen) == {*WEEK1, "USE_TEMPLATE_SERVICE"}
+    assert seen["progress"] == 50
+    verified, refused = tool.together(("verify",), ("rollback", "week1"))
+    verified.expect(0)
+    assert "`tracseq-migrate rollback week2`" in refused.expect(4).err
     assert world(sandbox) == both
 
     tool("rollback", "week2").expect(0, "week2 is rolled-back")
-    assert on(tool) == WEEK1
+    assert on(status_of(tool)) == WEEK1
     tool("rollback", "week1").expect(0, "week1 is rolled-back")
 
-    assert on(tool) == set()
     assert world(sandbox) == before
-    status = tool("status", "--json").expect(0).document
-    assert {line["week"]: line["state"] for line in status["weeks"]} == {
+    seen = status_of(tool)
+    assert on(seen) == set()
+    assert {line["week"]: line["state"] for line in seen["weeks"]} == {
         "week1": "rolled-back",
         "week2": "rolled-back",
     }
-    assert status["obligations"] == []
-    assert status["lock"] is None
+    assert seen["obligations"] == []
+    assert seen["lock"] is None
 
     log = (sandbox.folder / "MIGRATION_LOG.md").read_text("utf-8")
     assert [line.partition(":")[0] for line in log.splitlines() if line.startswith("## ")] == [
@@ -66,8 +77,9 @@ def test_weeks_one_and_two_there_and_back(sandbox: Sandbox, tool: Tool) -> None:
         "## 3. rollback week2",
         "## 4. rollback week1",
     ]
-    tool("log", "verify").expect(0, "whole")
-    assert [(run["week"], run["action"]) for run in tool("log", "--json").document["runs"]] == [
+    chain, runs = tool.together(("log", "verify"), ("log", "--json"))
+    chain.expect(0, "whole")
+    assert [(run["week"], run["action"]) for run in runs.document["runs"]] == [
         ("week1", "run"),
         ("week2", "run"),
         ("week2", "rollback"),
