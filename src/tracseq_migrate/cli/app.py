@@ -109,7 +109,8 @@ def start(argv: Sequence[str]) -> int:
         code = Exit.ERROR
     except Exception as error:  # noqa: BLE001 - the last door: a bug of ours ends as a message and a code, too
         code = _bug(session, error)
-    if session._screen is not None and session.screen.close() is not None and code == 0:
+    lost = session._screen is not None and session.screen.close() is not None
+    if lost and code == 0 and not session.operated:
         code = Exit.ERROR
     return int(code)
 

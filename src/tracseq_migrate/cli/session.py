@@ -34,6 +34,8 @@ class Session:
     verbose: int = 0
     no_color: bool = False
     argv: Sequence[str] = ()
+    operated: bool = False
+    """Whether an operation came to its end, so that its exit code stands even where its output was lost."""
     changing: bool = False
     """Whether an error now would be one in the middle of something."""
     stop: Stop = field(default_factory=Stop)
@@ -90,6 +92,7 @@ class Session:
             with listening(self.stop, told=self.screen.warn, ending=lambda: _end(self.screen)):
                 code = operation(system)
             self.changing = False
+            self.operated = True
         if code:
             raise typer.Exit(code)
 

@@ -19,7 +19,8 @@ def verify(
     week: Annotated[str | None, typer.Argument(metavar="[WEEK]", help="Only this week.")] = None,
 ) -> None:
     """Parse and call."""
-    from tracseq_migrate.errors import CouldNotReach, Different
+    from tracseq_migrate.errors import CouldNotReach, Different, InProgress, Residue
+    from tracseq_migrate.journal.replay import WeekStatus
     from tracseq_migrate.operations.verify import verify as operation
     from tracseq_migrate.operations.views import VerifyView
 
@@ -27,6 +28,19 @@ def verify(
     view = session.show(lambda system: operation(system, week))
     if not isinstance(view, VerifyView) or not view.drift:
         return
+    states = {state for _, state in view.states}
+    if WeekStatus.RESIDUE in states:
+        raise Residue(
+            f"{len(view.drift)} of {len(view.lines)} steps do not hold, and a rollback has left something",
+            state="Nothing was changed by asking.",
+            hint=f"`{view.next_command}` tries again.",
+        )
+    if states & {WeekStatus.IN_DOUBT, WeekStatus.ROLLING_BACK, WeekStatus.RUNNING}:
+        raise InProgress(
+            f"{len(view.drift)} of {len(view.lines)} steps are not known to hold: a run is at work or was broken off",
+            state="Nothing was changed by asking.",
+            hint=f"`{view.next_command}`, when no run is at work.",
+        )
     failed = [line for line in view.lines if line.verdict == "fail"]
     hint = f"`{view.next_command}` goes back; or mend it, and verify again."
     if failed:

@@ -9,6 +9,7 @@ from typing import Any
 
 from tracseq_migrate.journal.replay import State, WeekState, WeekStatus
 from tracseq_migrate.plan import WeekPlan
+from tracseq_migrate.ports import LeaseInfo
 
 STANDING = frozenset({WeekStatus.SOAKING, WeekStatus.PROVEN, WeekStatus.COMPLETED})
 """The states of a week that another may build on."""
@@ -22,7 +23,8 @@ def standing_on(state: State, week: str) -> list[WeekState]:
         if other.week == week or not other.status.applied or not other.run_id:
             continue
         needs = {need.get("week") for need in other.plan.get("needs", []) if isinstance(need, dict)}
-        later = bool(this.begun) and other.begun > this.begun
+        # A week that is not in force has no place in the order: only who needs it stands on it.
+        later = this.status.applied and bool(this.begun) and other.begun > this.begun
         if later or week in needs:
             found.append(other)
     return sorted(found, key=lambda w: w.begun, reverse=True)
@@ -47,3 +49,10 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
         difflib.unified_diff(texts[0], texts[1], "as it was run", "as it is now", n=1, lineterm="")
     )
     return "\n".join(lines)
+
+
+def shown(state: WeekState, lock: LeaseInfo | None) -> WeekStatus:
+    """The state of a week as people see it: a run that nobody holds the lease for is in doubt."""
+    if state.status is WeekStatus.RUNNING and lock is None:
+        return WeekStatus.IN_DOUBT
+    return state.status

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from tracseq_migrate.errors import Exit, InvalidInput, InvalidSetup
 from tracseq_migrate.journal.replay import State, WeekState, WeekStatus
 from tracseq_migrate.operations.ledger import Ledger
-from tracseq_migrate.operations.order import STANDING, missing_needs
+from tracseq_migrate.operations.order import STANDING, missing_needs, shown
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import (
     FlagLine,
@@ -89,13 +89,6 @@ def exit_code(view: StatusView) -> Exit:
     if any(line.drift for line in view.flags):
         return Exit.DIFFERENT
     return Exit.WAITING if WeekStatus.WAITING in states else Exit.DONE
-
-
-def shown(state: WeekState, lock: LeaseInfo | None) -> WeekStatus:
-    """The state of a week as people see it: a run that nobody holds the lease for is in doubt."""
-    if state.status is WeekStatus.RUNNING and lock is None:
-        return WeekStatus.IN_DOUBT
-    return state.status
 
 
 def _week_line(plan: WeekPlan, status: WeekStatus, whole: State) -> WeekLine:

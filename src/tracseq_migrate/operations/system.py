@@ -124,4 +124,6 @@ class System:
     def type_this(self, rest: str) -> str:
         """A command that can be typed as it stands, with the global options of this call."""
         rest = rest.removeprefix(f"{PROGRAM} ")
+        if self.options:
+            rest = rest.removeprefix(f"{self.options} ")
         return f"{PROGRAM} {self.options} {rest}" if self.options else f"{PROGRAM} {rest}"

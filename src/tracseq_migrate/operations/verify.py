@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracseq_migrate.errors import NotAllowed, StepFailed
-from tracseq_migrate.journal.replay import StepStatus, WeekState
+from tracseq_migrate.journal.replay import StepRecord, StepStatus, WeekState, WeekStatus
 from tracseq_migrate.operations.context import context
 from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.order import shown
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import VerifyLine, VerifyView
 from tracseq_migrate.plan import WeekPlan
@@ -20,7 +21,10 @@ def ask_again(system: System, ledger: Ledger, state: WeekState) -> list[VerifyLi
     lines = []
     for entry in plan.entries():
         record = state.steps.get(entry.id)
-        if record is None or record.status is not StepStatus.VERIFIED:
+        if record is None or record.status in (StepStatus.WAITING, StepStatus.REVERTED):
+            continue
+        if record.status is not StepStatus.VERIFIED:
+            lines.append(VerifyLine(state.week, entry.id, entry.title, "unknown", _doubt(record)))
             continue
         ctx = context(
             system,
@@ -53,6 +57,15 @@ def ask_again(system: System, ledger: Ledger, state: WeekState) -> list[VerifyLi
     return lines
 
 
+def _doubt(record: StepRecord) -> str:
+    """Why a step that was never seen to be done, or failed to go back, cannot be verified."""
+    if record.status is StepStatus.REVERT_FAILED:
+        return f"it could not go back: {record.error}"
+    if record.status is StepStatus.FAILED:
+        return f"it failed: {record.error}"
+    return "it was broken off, and its outcome is not known"
+
+
 def verify(system: System, week: str | None) -> VerifyView:
     """Verify one week, or all that are in force.
 
@@ -77,6 +90,8 @@ def verify(system: System, week: str | None) -> VerifyView:
     drift = [f"{line.week} {line.step}: {line.detail}" for line in lines if line.verdict != "pass"]
     follow = ""
     if drift:
-        newest = max(states, key=lambda w: w.begun).week
-        follow = system.type_this(f"rollback {newest}")
-    return VerifyView(system.header, lines, drift, follow)
+        newest = max(states, key=lambda w: w.begun)
+        broken_off = shown(newest, system.lease.show()) in (WeekStatus.IN_DOUBT, WeekStatus.ROLLING_BACK)
+        follow = system.type_this(f"{'resume' if broken_off else 'rollback'} {newest.week}")
+    now = [(state.week, str(shown(state, system.lease.show()))) for state in states]
+    return VerifyView(system.header, lines, drift, follow, now)

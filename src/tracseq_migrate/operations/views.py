@@ -183,6 +183,8 @@ class VerifyView(View):
     lines: Sequence[VerifyLine]
     drift: Sequence[str]
     next_command: str = ""
+    states: Sequence[tuple[str, str]] = ()
+    """(week, state) of the weeks that were asked about."""
 
 
 @dataclass(frozen=True, slots=True)
