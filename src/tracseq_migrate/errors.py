@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from signal import Signals
 from typing import ClassVar
 
 
@@ -143,13 +144,22 @@ class Declined(TracseqMigrateError):
     exit_code = Exit.DECLINED
 
 
+def signal_name(number: int) -> str:
+    """A signal as people know it."""
+    try:
+        name = Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+    return f"{name}, Ctrl-C" if name == "SIGINT" else name
+
+
 class Interrupted(TracseqMigrateError):
     """SIGINT or SIGTERM; journaled; resume. The exit code is 128 plus the signal's number."""
 
     default_state = "The current step was finished or undone, and journaled."
 
     def __init__(self, signal_number: int, *, state: str = "", hint: str = "") -> None:
-        super().__init__(f"interrupted by signal {signal_number}", state=state, hint=hint)
+        super().__init__(f"interrupted ({signal_name(signal_number)})", state=state, hint=hint)
         self.signal_number = signal_number
 
     @property

@@ -45,6 +45,9 @@ from tracseq_migrate.ports import (
 )
 
 Direction = Literal["forward", "backward", "either"]
+UNDONE = "-undone"
+"""What a person signs behind a step's id, to say that it is undone where the step itself cannot tell."""
+
 Undo = dict[str, Any]
 """What is needed to go back, in JSON values; journaled inside the intent."""
 

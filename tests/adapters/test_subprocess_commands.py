@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tracseq_migrate.adapters.commands import SubprocessCommands
@@ -110,6 +113,102 @@ def test_what_it_leaves_in_the_background_lives_on(tmp_path: Path) -> None:
     assert alive(child)
     os.kill(child, 9)
     assert gone(child)
+
+
+_TOOL = """
+import os, signal, sys, threading
+from pathlib import Path
+from tracseq_migrate.adapters.commands import SubprocessCommands
+
+def stop(number, frame):
+    SubprocessCommands.end_all()
+    os._exit(128 + number)
+
+signal.signal(signal.SIGTERM, stop)
+commands = SubprocessCommands(Path(sys.argv[1]))
+script = "TRAP (trap '' TERM; echo $$ > child-$1; exec sleep 600) & echo $! > child-$1; echo $$ > leader-$1; wait; wait"
+def run(number):
+    commands.run([script.replace("TRAP", sys.argv[2]), number], shell=True, timeout=600)
+
+threads = [threading.Thread(target=run, args=(number,)) for number in ("1", "2")]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+def _started_pids(folder: Path) -> list[int]:
+    """The processes of the two commands, once all of them have told their numbers."""
+    names = ("leader-1", "child-1", "leader-2", "child-2")
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        told = [(folder / name).read_text().strip() for name in names if (folder / name).exists()]
+        if len(told) == len(names) and all(told):
+            return [int(pid) for pid in told]
+        time.sleep(0.02)
+    raise AssertionError("the commands did not start")
+
+
+def _guards_of(pid: int) -> list[int]:
+    """The direct children of a process that watch over its commands."""
+    children = psutil.Process(pid).children()
+    return [child.pid for child in children if "read -r over" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize(
+    ("number", "trap", "code"),
+    [
+        (signal.SIGKILL, "", -9),
+        (signal.SIGKILL, "trap '' TERM;", -9),
+        (signal.SIGTERM, "trap 'echo asked > asked; exit' TERM;", 143),
+        (signal.SIGTERM, "trap '' TERM;", 143),
+    ],
+)
+def test_the_programs_end_with_the_process_that_started_them(
+    tmp_path: Path, number: signal.Signals, trap: str, code: int
+) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _TOOL, str(tmp_path), trap],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as tool:
+        pids = _started_pids(tmp_path)
+        guards = _guards_of(tool.pid)
+        assert len(guards) == 2
+        assert all(alive(pid) for pid in pids)
+        tool.send_signal(number)
+        assert tool.wait(60) == code
+    assert [pid for pid in (*pids, *guards) if not gone(pid)] == []
+    assert (tmp_path / "asked").exists() == ("asked" in trap)
+
+
+def test_with_nothing_running_there_is_nothing_to_end(tmp_path: Path) -> None:
+    commands = SubprocessCommands(tmp_path)
+    commands.run(["sleep 600 & echo $! > child"], shell=True, timeout=60)
+    commands.end_all()
+    child = int((tmp_path / "child").read_text())
+    assert alive(child)  # what a command left on purpose is no longer its own
+    os.kill(child, signal.SIGKILL)
+    assert gone(child)
+
+
+def test_a_guard_that_was_killed_changes_nothing(tmp_path: Path) -> None:
+    results: list[int] = []
+
+    def run() -> None:
+        script = "echo $$ > begun; until [ -e go ]; do sleep 0.02; done"
+        results.append(SubprocessCommands(tmp_path).run([script], shell=True, timeout=60).code)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    deadline = time.monotonic() + 30
+    while not (tmp_path / "begun").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    (guard,) = _guards_of(os.getpid())
+    os.kill(guard, signal.SIGKILL)
+    (tmp_path / "go").touch()
+    thread.join(60)
+    assert results == [0]
 
 
 def test_input_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:

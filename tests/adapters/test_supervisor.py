@@ -87,7 +87,7 @@ def test_last_lines_come_without_colours_and_from_this_start_only(daemon: tuple[
     assert "\x1b" not in message
     assert "\x07" not in message
     assert not caught.value.unknown
-    assert "colourful.err" in caught.value.hint
+    assert caught.value.hint == f"look at {(folder / 'colourful.err').resolve()}"
     assert program.state(timeout=LONG) is ServiceState.FAILED
 
 
@@ -241,3 +241,23 @@ def test_a_program_that_is_not_supervisord() -> None:
             with pytest.raises(Unreachable, match=message):
                 SupervisorProgram(str(folder / "s.sock"), "a").state(timeout=5)
         thread.join()
+
+
+def test_a_log_whose_folder_only_supervisord_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = {"command": f"{sys.executable} -c 'raise SystemExit(5)'", "startretries": "0"}
+    with supervisord(
+        {"fails": {**fails, "stdout_logfile": "%(program_name)s.log", "redirect_stderr": "true"}}
+    ) as (
+        path,
+        folder,
+    ):
+        # What is of the same name where we are is something else.
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "fails.log").write_text("somebody else's log")
+        program = SupervisorProgram(path, "fails")
+        with pytest.raises(StepFailed) as caught:
+            program.up(timeout=LONG)
+        assert caught.value.hint == "look at fails.log (relative to supervisord's folder)"
+        assert "somebody else" not in caught.value.message
+        assert program.tail(5) == ""
+        assert (folder / "fails.log").exists()

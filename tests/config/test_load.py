@@ -249,7 +249,7 @@ def test_a_secret_that_is_no_connection_string_is_not_quoted() -> None:
     ]
 
 
-SEVERAL = f"version: 1\ndefault: prod\nenvironments:\n  lab:\n{ENVIRONMENT}  prod:\n    confirm: true\n{ENVIRONMENT}"
+SEVERAL = f"version: 1\ndefault: prod\nenvironments:\n  lab:\n{ENVIRONMENT}  prod:\n    confirm: true\n    log: {{file: PROD_LOG.md}}\n{ENVIRONMENT}"
 
 
 def test_an_environment_is_chosen_by_name_then_by_default() -> None:
@@ -375,3 +375,11 @@ def test_no_environment_file_is_one_clear_error() -> None:
         config.locate(Path("/lab/x.yaml"), Path("/lab"), files)
     with pytest.raises(InvalidSetup, match=r"^/lab/x.yaml cannot be read: No such file or directory$"):
         config.load(Path("/lab/x.yaml"), files, {})
+
+
+def test_two_environments_that_would_write_one_log_are_found_by_validate() -> None:
+    text = SEVERAL.replace("PROD_LOG.md", "MIGRATION_LOG.md").replace("default: prod", "default: lab")
+    assert _load(text).name == "lab"
+    (finding,) = config.inspect(FILE, _files(text), {"MAIN_DSN": MAIN}).findings
+    assert finding.message == "'prod' would write the same log as 'lab': MIGRATION_LOG.md"
+    assert finding.remedy == "give each its own: log: {file: MIGRATION_LOG-prod.md}"

@@ -81,6 +81,7 @@ STATUS = StatusView(
     next_reason="week2 waits for a person",
     events=12,
     warnings=["the clock of host1 is 3 s behind"],
+    fallen=["week1 stands on rag, which is stopped"],
 )
 
 OPEN_ITEM = ItemLine(

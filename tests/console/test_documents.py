@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -13,7 +14,7 @@ from tracseq_migrate.console.documents import Look, blocks_of
 from tracseq_migrate.console.ink import ASCII, UNICODE, Ink, Marks
 from tracseq_migrate.console.layout import lay_out
 from tracseq_migrate.console.terminal import PIPE_COLUMNS, Depth
-from tracseq_migrate.operations.views import View
+from tracseq_migrate.operations.views import View, WeekLine
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 WIDTHS = (40, 80, 200, PIPE_COLUMNS)
@@ -97,12 +98,38 @@ def test_status_says_what_is_off_and_what_to_type() -> None:
     text = shown(STATUS, 100)
     lines = [line.strip() for line in text.split("\n")]
     assert "✗ USE_RAG_SERVICE: g-2 says off" in lines
+    assert "✗ week1 stands on rag, which is stopped" in lines
     assert "→ next: tracseq-migrate approve week2 look --evidence TEXT" in lines
     assert any(line.startswith("✓  week1  Notifications, storage, RAG  proven") for line in lines)
     assert any(line.startswith("✗  USE_RAG_SERVICE") and "differs" in line for line in lines)
     assert any(line.startswith("?  USE_AUTH_SERVICE") and "unknown" in line for line in lines)
     assert any(line.startswith("·  USE_TEMPLATE_SERVICE") and "not there" in line for line in lines)
     assert "progress  ━━━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌  30 %" in lines
+
+
+def test_steps_are_told_in_words_of_people() -> None:
+    statuses = ("intent", "applied", "verified", "reverting", "revert-failed", "failed", "reverted", "")
+    steps = [(f"s{number}", "t", status) for number, status in enumerate(statuses)]
+    week = WeekLine("week1", "W", "low", "in-doubt", NOW, 30, [], steps=steps)
+    lines = [line.strip() for line in shown(replace(STATUS, weeks=[week]), 100).splitlines()]
+    start = lines.index("?  s0  t  begun, outcome unknown")
+    assert lines[start + 1 : start + 8] == [
+        "?  s1  t  done, not yet seen",
+        "✓  s2  t  done",
+        "?  s3  t  going back, outcome unknown",
+        "✗  s4  t  could not go back",
+        "✗  s5  t  failed",
+        "←  s6  t  reverted",
+        "·  s7  t",
+    ]
+
+
+def test_there_is_no_bar_where_no_plan_says_how_far_it_brings() -> None:
+    weeks = [WeekLine("week1", "W", "low", "proven", NOW, 0, [])]
+    assert "progress" not in shown(replace(STATUS, weeks=weeks, progress=0), 100)
+    assert "progress  ╌" in shown(
+        replace(STATUS, weeks=[*weeks, replace(weeks[0], progress=5)], progress=0), 100
+    )
 
 
 def test_a_narrow_table_becomes_lists() -> None:
@@ -144,6 +171,9 @@ def test_findings_can_be_jumped_to() -> None:
     assert "\nweeks/week1-safe.yaml:3:1: unknown key 'stpes' (did you mean 'steps'?)\n" in shown(
         VIEWS["validate"], 200
     )
+    brief = lay_out(blocks_of(VIEWS["validate"], Look(UNICODE, NOW, brief=True)), Ink(), 200)
+    assert brief == "weeks/week1-safe.yaml:3:1: unknown key 'stpes' (did you mean 'steps'?)\n"
+    assert lay_out(blocks_of(VIEWS["valid"], Look(UNICODE, NOW, brief=True)), Ink(), 200) == ""
 
 
 def test_a_view_that_nothing_shows_is_a_bug_that_is_named() -> None:

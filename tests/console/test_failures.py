@@ -43,6 +43,7 @@ def test_findings_come_first_one_a_line() -> None:
         "  state: Nothing was changed.\n"
         "  more:  docs/runbook.md#exit-3 (exit 3)\n"
     )
+    assert render_error(error, Ink(), findings_shown=True).startswith("✗ 2 findings to mend\n")
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,14 @@ def test_prose_is_folded_between_words_and_commands_are_not() -> None:
         "  next:  `tracseq-migrate approve week1 backup --evidence TEXT`\n"
         "  more:  docs/runbook.md#exit-4 (exit 4)\n"
     )
+
+
+def test_what_to_do_is_folded_around_commands() -> None:
+    hint = "Mend the cause and its causes, then `tracseq-migrate -c somewhere run week1`; `ls -l` shows more."
+    assert render_error(NotAllowed("no", hint=hint), Ink(), 40).splitlines()[2:7] == [
+        "  next:  Mend the cause and its causes,",
+        "         then",
+        "         `tracseq-migrate -c somewhere run week1`;",
+        "         `ls -l` shows more.",
+        "  more:  docs/runbook.md#exit-4 (exit 4)",
+    ]

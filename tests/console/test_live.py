@@ -86,6 +86,24 @@ def test_what_stays_is_the_list_of_what_was_seen() -> None:
     )
 
 
+def test_what_a_program_wrote_stands_below_its_step_and_nowhere_else() -> None:
+    error = "`./x` exited with 3; its last lines:\nTraceback\n  boom"
+    text = told(
+        Glass(100),
+        (
+            notes.Began(NOW, "run", "week1", "W", "R1", (("x", "X", 0),)),
+            notes.StepBegan(NOW, "x", "X", "apply", 30.0),
+            notes.StepFailedNote(NOW, "x", "X", "apply", error, "", 1.0),
+            notes.TurnedBack(NOW, "week1", f"step x failed: {error}"),
+            notes.Finished(NOW, "week1", "R1", "rolled-back", 5, f"step x failed: {error}", "", 3.0),
+        ),
+    )
+    assert "     `./x` exited with 3; its last lines:\n       Traceback\n         boom\n" in text
+    assert "← going back: step x failed: `./x` exited with 3\n" in text
+    assert "✗ week1 is rolled-back: step x failed: `./x` exited with 3  3.0 s, exit 5\n" in text
+    assert text.count("boom") == 1
+
+
 def test_a_wait_says_for_whom_until_when_and_what_to_type() -> None:
     text = told(Glass(100), WAITING)
     assert (

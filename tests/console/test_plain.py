@@ -7,6 +7,8 @@ import re
 import threading
 import time
 
+import pytest
+
 from tests.console.samples import NOW, STORY, WAITING
 from tracseq_migrate.console.ink import Ink
 from tracseq_migrate.console.plain import PlainObserver
@@ -32,7 +34,6 @@ def test_a_run_that_goes_back() -> None:
         f"{T} FAIL    check backup: nobody has signed (approve week1 backup)",
         f"{T} UNKNOWN check rag: connection refused",
         f"{T} step    start begins: Start services",
-        f"{T} step    start is looked at: Start services",
         f"{T} ok      start: storage runs (and 1 more) [1.2 s]",
         f"{T} step    one begins: Prove one",
         f"{T} step    two begins: Prove two",
@@ -68,6 +69,61 @@ def test_verbose_adds_what_steps_say_on_one_line_and_all_evidence() -> None:
         f"{T} step    start: waiting for storage \\x1b]0;owned\\x07[bold]x[/bold]\\u202eevil\\x9b31m" in told
     )
     assert f"{T} ok      start: storage runs; rag runs [1.2 s]" in told
+    assert f"{T} step    start is looked at: Start services" in told
+
+
+LONG = "`./bin/x` exited with 3; its last lines:\nTraceback\n\n  \x1b[2J" + "y" * 200
+
+
+def test_what_a_program_wrote_is_told_once_with_its_step() -> None:
+    story = (
+        notes.StepFailedNote(NOW, "x", "X", "apply", LONG, "", 0.5, 2.0),
+        notes.StepFailedNote(NOW, "x", "X", "apply", LONG, "look", 1.0),
+        notes.TurnedBack(NOW, "week1", f"step x failed: {LONG}"),
+        notes.Finished(NOW, "week1", "R1", "rolled-back", 5, f"step x failed: {LONG}", "", 3.0),
+    )
+    short = "`./bin/x` exited with 3"
+    assert lines(story) == [
+        f"{T} retry   x: {short} [apply, 0.5 s]; again in 2.0 s",
+        f"{T} FAIL    x: {short}; its last lines: (look) [apply, 1.0 s]",
+        f"{'':29}Traceback",
+        f"{'':29}  \\x1b[2J{'y' * 200}",
+        f"{T} BACK    going back: step x failed: {short}",
+        f"{T} end     week1 is rolled-back: step x failed: {short} (exit 5, 3.0 s)",
+    ]
+    assert [line for line in lines(story, verbose=True) if "yyy" in line] == [
+        f"{'':29}  \\x1b[2J{'y' * 200}",
+        f"{'':29}  \\x1b[2J{'y' * 200}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("week", "state", "code", "summary", "told"),
+    [
+        ("", "", 0, "nothing is in progress", "nothing is in progress"),
+        ("week1", "rolled-back", 0, "week1 is rolled back already", "week1 is rolled-back already"),
+        ("week1", "proven", 0, "week1 is proven already; 5 were", "week1 is proven already; 5 were"),
+        ("week1", "proven", 0, "5 steps done", "week1 is proven: 5 steps done"),
+        ("week1", "in-doubt", 130, "", "week1 is in-doubt"),
+        (
+            "week1",
+            "proven",
+            11,
+            "flags: USE_RAG_SERVICE is false",
+            "week1 is proven in the journal, but reality differs: flags: USE_RAG_SERVICE is false",
+        ),
+        ("week1", "in-doubt", 11, "flags: off", "week1 is in-doubt: flags: off"),
+        ("week1", "proven", 0, "z" * 161, f"week1 is proven: {'z' * 159}…"),
+    ],
+)
+def test_the_last_line_says_it_once(week: str, state: str, code: int, summary: str, told: str) -> None:
+    (line,) = lines((notes.Finished(NOW, week, "R1", state, code, summary, "", 1.0),))
+    assert line == f"{T} end     {told} (exit {code}, 1.0 s)"
+
+
+def test_no_half_of_a_secret_is_left_where_a_text_is_cut() -> None:
+    ink = Ink(hide=lambda text: text.replace("hunter2hunter2", "***"))
+    assert ink.gist("a" * 155 + "hunter2hunter2") == "a" * 155 + "***"
 
 
 def test_a_note_of_a_later_version_is_told_by_its_type() -> None:
@@ -144,7 +200,7 @@ def test_a_signal_may_close_it_in_the_middle_of_a_line() -> None:
         return text
 
     file = io.StringIO()
-    with PlainObserver(Stream(file), Ink(hide=handler), heartbeat=0.04) as plain:
+    with PlainObserver(Stream(file), Ink(hide=handler), verbose=True, heartbeat=0.04) as plain:
         plain.emit(STORY[4])
         plain.emit(STORY[6])
     assert len(closed) == 1

@@ -23,6 +23,7 @@ from tracseq_migrate.console.live import LiveObserver
 from tracseq_migrate.console.plain import PlainObserver
 from tracseq_migrate.console.screen import Screen
 from tracseq_migrate.errors import Finding, Interrupted, InvalidInput, NotAllowed
+from tracseq_migrate.operations.views import FindingLine, ValidateView
 
 HEAD = "environment sandbox · gateway http://127.0.0.1:18089 · state .tracseq-migrate/sandbox\n"
 ROOT = Path(__file__).parents[2]
@@ -150,6 +151,21 @@ def test_an_error_is_a_document_where_there_was_none() -> None:
     shown.show(STATUS)
     shown.error(error)
     assert json.loads(out.getvalue())["type"] == "status"
+
+
+def test_findings_that_a_document_has_listed_are_only_counted_on_stderr() -> None:
+    error = InvalidInput([Finding("w.yaml", 3, 1, "unknown key", "mend it")])
+    view = ValidateView(["w.yaml"], [FindingLine("w.yaml", 3, 1, "unknown key", "mend it")])
+    for quiet, as_json in ((False, False), (True, False), (False, True)):
+        out, err = io.StringIO(), io.StringIO()
+        shown = screen(out, err, quiet=quiet, as_json=as_json)
+        shown.show(view)
+        assert shown.error(error) == 3
+        assert out.getvalue().count("unknown key") == 1
+        assert err.getvalue().startswith("✗ 1 finding to mend\n")
+        other = InvalidInput([*error.findings, Finding("x.yaml", 1, 1, "another")])
+        shown.error(other)
+        assert "x.yaml:1:1: another\n" in err.getvalue()
 
 
 def test_the_json_of_an_interrupt_has_its_own_code_and_page() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from tracseq_migrate.migration_log.markdown import Markdown, code, md
+from tracseq_migrate.migration_log.markdown import Markdown, code, md, prose
 from tracseq_migrate.printable import one_line
 
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -63,6 +63,33 @@ def test_a_list_keeps_its_items(text: str) -> None:
         f"x {one_line(text)}".strip(),
         "last",
     ]
+
+
+@given(NASTY)
+@example("`a` `b`")
+@example("``a`` `b")
+@example("\\\\`a`")
+@example("`a|b`")
+@example("# `a`_b_")
+@example("1. `<b>`")
+def test_prose_is_text_and_code_spans_and_nothing_else(text: str) -> None:
+    wanted = one_line(text)
+    for before, after in (("", ""), ("x ", " y"), ("| a |\n|---|\n| ", " |")):
+        tokens = READER.parse(f"{before}{prose(text)}{after}")
+        inline = [t for t in tokens if t.type == "inline"][-1:] if wanted else []
+        for token in inline:
+            children = token.children or []
+            assert {child.type for child in children} <= {"text", "text_special", "code_inline"}
+            told = "".join(f"`{c.content}`" if c.type == "code_inline" else c.content for c in children)
+            assert told == wanted if before != "x " else told == f"x {wanted} y"
+        assert not any(t.type.startswith(("heading", "html", "bullet", "ordered", "fence")) for t in tokens)
+
+
+def test_what_stands_in_backticks_is_a_command() -> None:
+    assert prose("run `ls -l` now, or `id`") == "run `ls -l` now, or `id`"
+    assert prose("a ` b, `` c ``, `d|e`") == r"a \` b, \`\` c \`\`, \`d\|e\`"
+    assert prose(Markdown("**x**")) == "**x**"
+    assert prose(None) == ""
 
 
 @given(NASTY)

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
-from tests.migration_log.stories import ANY_JOURNAL, TOLD, journal, started, verified
+from tests.migration_log.stories import ADA, ANY_JOURNAL, DIGEST, TOLD, back, journal, started, verified
 from tracseq_migrate.adapters.memory.surroundings import MemoryFiles
 from tracseq_migrate.errors import Finding, InvalidInput
+from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.chain import GENESIS
 from tracseq_migrate.migration_log.file import recognise
 from tracseq_migrate.migration_log.rendering import render
@@ -80,13 +81,75 @@ def test_the_rest_of_the_story() -> None:
     text = render(TOLD, environment="sandbox")
     _, second, third = rendered_sections(text)
     assert "- 2026-11-23T15:00:19Z interrupted by signal 2\n" in second
-    assert "- step start: reload the gateway (ended)" in second
+    assert "Obligations" not in second  # what it opened ended with it
     assert "2. **two**: **waiting**\n   - waited for a person" in second
     assert third.startswith("3. rollback week1: Notifications, storage, RAG\n\n**residue** after 3.0 s\n")
     assert "### Going back\n\nReason: asked for\n\nKept: everything up to and with step start.\n" in third
     assert "   - it hangs (kill it)\n" in third
     assert third.endswith("### Left over: a person must look\n\n- **start: it hangs**")
     assert "| week1 | Notifications, storage, RAG | residue | 2026-11-23T15:00:29Z |\n" in text
+
+
+def test_a_rollback_tells_of_its_steps_what_the_run_told() -> None:
+    said = "the lines hold `a|b` and `./bin/x --all` took it back; *not* `"
+    text = render(
+        journal(
+            [
+                started("week1", "R1"),
+                v.intent(
+                    "week1",
+                    "R1",
+                    "flags",
+                    kind="flags",
+                    title="switch `USE_X` on",
+                    effect="reversible",
+                    undo={},
+                    attempt=1,
+                ),
+                v.obligation_opened("week1", "R1", "flags", name="n", what="run `x`", ends="by itself"),
+                verified("week1", "R1", "flags", "on"),
+                v.run_finished("week1", "R1", outcome="proven"),
+                v.rollback_started(
+                    "week1",
+                    "B1",
+                    of="R1",
+                    reason="asked for by command",
+                    automatic=False,
+                    to="",
+                    person=ADA,
+                    command="tracseq-migrate rollback week1",
+                    version="0.1.0",
+                ),
+                v.reverted("week1", "B1", "flags", evidence=[{"text": said, "data": {}}], seconds=0.5),
+                v.rollback_finished("week1", "B1", outcome="rolled-back", left=[]),
+            ]
+        ),
+        environment="sandbox",
+    )
+    run, back = rendered_sections(text)
+    assert run.endswith("### Obligations\n\n- step flags: run `x` (by itself)")
+    assert back.partition("\n\n")[2] == (
+        "**rolled-back** after 2.0 s\n"
+        "\n"
+        "- id `B1`, began 2026-11-23T15:00:06Z, ended 2026-11-23T15:00:08Z\n"
+        f"- environment sandbox, plan `{DIGEST}`\n"
+        "- tracseq-migrate 0.1.0\n"
+        "- 2026-11-23T15:00:06Z began by ada (system): `tracseq-migrate rollback week1`\n"
+        "\n"
+        "### Going back\n"
+        "\n"
+        "1. **flags** switch `USE_X` on (flags, reversible): **reverted**, 0.5 s\n"
+        "   - the lines hold \\`a\\|b\\` and `./bin/x --all` took it back; \\*not\\* \\`"
+    )
+
+
+def test_going_back_with_nothing_to_do_says_so() -> None:
+    looked = v.reverted("week1", "B1", "start", evidence=[], seconds=0.0)
+    ended = v.rollback_finished("week1", "B1", outcome="rolled-back", left=[])
+    events = [started("week1", "R1"), back("week1", "B1", of="R1", automatic=False), looked, ended]
+    text = render(journal(events), environment="sandbox")
+    assert text.count("\n\nNothing had to be put back.\n") == 1
+    assert "Nothing had" not in render(journal(events[:-1]), environment="sandbox")
 
 
 def test_an_empty_journal_has_a_log_too() -> None:

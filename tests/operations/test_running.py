@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -382,7 +383,7 @@ def test_a_signal_lets_the_step_end_and_stops(number: int, code: int, step: str)
     assert world.week().interrupted == number
     assert world.lease.info is None
     line = next(line for line in world.status().weeks if line.week == "week1")
-    assert (line.state, f"signal {number}" in line.detail) == ("in-doubt", True)
+    assert (line.state, signal.Signals(number).name in line.detail) == ("in-doubt", True)
     assert world.run("week1").code == 7
     world.interrupt.requested = 0
     assert world.resume().code == 0
@@ -575,7 +576,7 @@ def test_the_plan_in_the_journal_is_the_one_that_runs() -> None:
 def test_a_failure_without_a_message_of_its_own_still_names_the_step() -> None:
     world = World()
     world.plan("week9", program("p"))
-    world.commands.replies["program"] = StepFailed("")
+    world.when("apply", "p", lambda: world.commands.replies.update(program=StepFailed("")))
     ended = world.run("week9")
     assert ended.code == 6
     assert "step p failed" in ended.text

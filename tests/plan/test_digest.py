@@ -51,7 +51,7 @@ def test_what_means_the_same_has_the_same_digest(old: str, new: str) -> None:
     [
         ("Told?", "Told!"),
         ("[storage, rag]", "[rag, storage]"),
-        ("USE_RAG_SERVICE: true", "USE_RAG_SERVICE: false"),
+        ("USE_RAG_SERVICE: true", "USE_AUTH_SERVICE: true"),
         ("timeout: 120s", "timeout: 121s"),
         ("writes: none", "writes: stranded"),
         ("id: start", "id: begin"),

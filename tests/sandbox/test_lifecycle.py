@@ -123,6 +123,13 @@ def test_every_service_starts_and_answers_through_the_gateway_when_its_flag_is_o
     assert not any(sandbox.routing("gateway-1")["feature_flags"].values())
 
 
+def test_the_supervisor_tells_where_logs_are(session_sandbox: Sandbox) -> None:
+    for row in session_sandbox.supervisor.call("getAllProcessInfo"):
+        path = Path(row["stdout_logfile"])
+        assert path.is_absolute()
+        assert path.resolve() == session_sandbox.folder.resolve() / "logs" / f"{row['name']}.log"
+
+
 def test_secrets_are_for_their_owner_alone(session_sandbox: Sandbox) -> None:
     layout = Layout(session_sandbox.folder)
     files = [layout.state, *layout.secrets.iterdir()]
@@ -172,12 +179,12 @@ def test_two_side_by_side_and_down_takes_only_its_own(tmp_path: Path) -> None:
         assert {p.pid for p in first.processes}.isdisjoint(p.pid for p in second.processes)
         assert len(first.processes) >= 6
         two.start("storage")
-        assert lifecycle.down(one.folder, keep=False, say=silent)
+        assert lifecycle.down(one.folder, keep=False, say=silent) == lifecycle.Taken()
         first.assert_gone()
         assert not one.folder.exists()
         assert get(f"{two.gateway_url}/api/storage/locations")[0] == 200
         assert lifecycle.status(two.folder)["states"]["storage"] == "running"
-        assert lifecycle.down(two.folder, keep=False, say=silent)
+        assert lifecycle.down(two.folder, keep=False, say=silent) == lifecycle.Taken()
         second.assert_gone()
         assert list(tmp_path.iterdir()) == []
         assert not lifecycle.down(two.folder, keep=False, say=silent)  # once more does no harm
@@ -212,6 +219,7 @@ def test_kept_data_is_there_again_and_other_files_stay(tmp_path: Path) -> None:
         with psycopg.connect(dsn) as connection:
             connection.execute("CREATE TABLE kept (n int); INSERT INTO kept VALUES (7)")
         sandbox.flag_file.write_text("USE_RAG_SERVICE=true\n")
+        sandbox.config.write_text(sandbox.config.read_text() + "# mine\n")
         traces = Traces.of(folder)
         assert lifecycle.down(folder, keep=True, say=silent)
         traces.assert_gone(kept=True)
@@ -226,12 +234,18 @@ def test_kept_data_is_there_again_and_other_files_stay(tmp_path: Path) -> None:
 
         (folder / "MIGRATION_LOG.md").write_text("log")
         (folder / ".tracseq-migrate").mkdir()
-        lifecycle.down(folder, keep=False, say=silent)
-        left = {".tracseq-migrate", "MIGRATION_LOG.md", "notes.txt"}
-        assert {path.name for path in folder.iterdir()} == left
+        taken = lifecycle.down(folder, keep=False, say=silent)
+        assert taken is not None
+        left = {".tracseq-migrate", "MIGRATION_LOG.md", "earlier", "notes.txt"}
+        assert {path.name for path in taken.stays} == {path.name for path in folder.iterdir()} == left
+        edited, flags = taken.aside
+        assert (edited.parent, edited.name) == (flags.parent, "tracseq-migrate.yaml")
+        assert edited.parent.parent == folder / "earlier"
+        assert edited.read_text().endswith("# mine\n")
+        assert flags.read_text() == "USE_RAG_SERVICE=true\n"
 
         lifecycle.up(lifecycle.Wishes(folder, users=5, gateway="single"), say=silent)
-        aside = next((folder / "earlier").iterdir())
+        (aside,) = (path for path in (folder / "earlier").iterdir() if path != edited.parent)
         assert {path.name for path in aside.iterdir()} == {".tracseq-migrate", "MIGRATION_LOG.md"}
         assert not (folder / "MIGRATION_LOG.md").exists()
 

@@ -10,11 +10,14 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import psutil
 import pytest
 
 from tests.sandbox_fixture import Sandbox, bring_up, get, take_down, until
+from tracseq_migrate.adapters.caddy import CaddyProxy
 from tracseq_migrate.sandbox.proxies import caddy
 
 pytestmark = pytest.mark.sandbox
@@ -143,6 +146,30 @@ def test_caddy_swaps_without_a_failure(kept_alive: bool, caddy_sandbox: Sandbox)
         sandbox.start("gateway-2")
     assert load.failures == []
     assert load.posted > 30
+
+
+def test_caddy_counts_what_is_under_way_on_each_instance(caddy_sandbox: Sandbox) -> None:
+    sandbox = caddy_sandbox
+    proxy = CaddyProxy(
+        sandbox.document["proxy"]["admin"],
+        {name: url.removeprefix("http://") for name, url in sandbox.instances.items()},
+        server=caddy.SERVER,
+    )
+    proxy.switch(["gateway-1"])
+    monolith = psutil.Process(sandbox.supervisor.processes()["monolith"].pid)
+    with ThreadPoolExecutor() as clients:
+        monolith.suspend()
+        try:
+            answers = [clients.submit(get, f"{sandbox.gateway_url}/api/templates") for _ in range(3)]
+            until(lambda: proxy.in_flight("gateway-1") == 3, "three requests to be under way")
+            proxy.switch(["gateway-2"])
+            assert [proxy.in_flight(name) for name in sandbox.instances] == [3, 0]
+        finally:
+            monolith.resume()
+        assert [answer.result()[0] for answer in answers] == [200, 200, 200]
+    until(lambda: proxy.in_flight("gateway-1") == 0, "nothing to be under way any more")
+    proxy.switch(list(sandbox.instances))
+    assert proxy.in_rotation() == set(sandbox.instances)
 
 
 def served_by(sandbox: Sandbox, name: str) -> float:

@@ -57,13 +57,28 @@ def test_up_status_and_down_from_any_folder(tmp_path: Path) -> None:
         assert (
             command("validate", folder=tmp_path / ".sandbox").returncode == 0
         )  # the file that it wrote for itself
-        kept = command("sandbox", "down", "--keep", "--json", folder=tmp_path)
+        inside = tmp_path / ".sandbox" / "weeks"
+        inside.mkdir()
+        assert json.loads(command("sandbox", "status", "--json", folder=inside).stdout) == document
+        assert command("sandbox", "up", folder=inside).stdout.startswith("It runs already.\n")
+        assert list(inside.iterdir()) == []
+        faults_on = command("sandbox", "fault", "service-500", "off", "--json", folder=inside)
+        assert json.loads(faults_on.stdout)["dir"] == document["dir"]
+        kept = command("sandbox", "down", "--keep", "--json", folder=inside)
         assert json.loads(kept.stdout)["kept"] is True
         stopped = command("sandbox", "status", folder=tmp_path)
         assert (stopped.returncode, "state      stopped" in stopped.stdout) == (0, True)
+        config = Path(document["config"])
+        config.write_text(config.read_text() + "# mine\n")
         down = command("sandbox", "down", folder=tmp_path)
-        assert (down.returncode, down.stdout) == (0, "Stopped and removed.\n")
-        assert list(tmp_path.iterdir()) == []
+        (kept_as,) = (tmp_path / ".sandbox" / "earlier").glob("*/tracseq-migrate.yaml")
+        assert (down.returncode, down.stdout) == (
+            0,
+            "Stopped and removed.\n"
+            f"tracseq-migrate.yaml was changed since `up` wrote it; it is kept as {kept_as}.\n"
+            "Still in .sandbox: earlier, weeks.\n",
+        )
+        assert {path.name for path in (tmp_path / ".sandbox").iterdir()} == {"earlier", "weeks"}
         nothing = command("sandbox", "down", folder=tmp_path)
         assert (nothing.returncode, nothing.stdout) == (
             0,
@@ -92,7 +107,10 @@ def test_faults_from_the_command_line(sandbox: Sandbox) -> None:
     assert "faults     service-500:auth" in shown.stdout
     off = command("sandbox", "fault", "service-500", "off", *where, folder=sandbox.folder)
     assert (off.returncode, off.stdout) == (0, "Faults on: none\n")
-    assert command("sandbox", "fault", "no-such", "on", *where, folder=sandbox.folder).returncode == 2
+    unknown = command("sandbox", "fault", "service-50", "on", *where, folder=sandbox.folder)
+    assert unknown.returncode == 2
+    named = f"there is no fault service-50 (did you mean service-500?); there is {', '.join(Fault)}"
+    assert unknown.stderr.startswith(f"✗ Invalid value for 'NAME': {named}\n")
     wrong = command("sandbox", "fault", "service-500", "on", "--service", "x", *where, folder=sandbox.folder)
     assert wrong.returncode == 2
     assert "does not fit the fault service-500" in wrong.stderr

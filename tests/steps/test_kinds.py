@@ -125,7 +125,7 @@ def test_a_person_can_go_back_by_hand(kind: str) -> None:
     expected = {
         "services": ["start templates", "stop rag", "stop storage"],
         "flags": ["USE_STORAGE_SERVICE=false", "/routing-status"],
-        "command": ["`program p undo`"],
+        "command": ["program p undo"],
     }
     for words in expected[kind]:
         assert words in text

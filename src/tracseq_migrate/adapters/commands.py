@@ -16,6 +16,63 @@ from tracseq_migrate.ports import CommandResult
 
 _KEPT = 64 * 1024
 _CHUNK = 64 * 1024
+_LAST_WORDS = 0.5
+
+# Leads the group of a program to its end when we are killed, by which the pipe that is its input comes to its end. It
+# has a session of its own, so that what ends us does not end it first.
+_GUARD = """trap '' INT TERM HUP QUIT
+read -r group || exit 0
+read -r over && exit 0
+kill -s KILL -- "-$group"
+"""
+
+# The groups that run now, of every instance. Read by a signal handler, so it has no lock: adding to a set, taking from
+# it and copying it are one instruction each.
+_groups: set[int] = set()
+
+
+class _Guard:
+    """A process beside a program, which ends the program's group when this process is gone, however it went.
+
+    A program that is not yet told of by `watch` is not guarded: that is the instant between its start and the next line.
+    """
+
+    def __init__(self) -> None:
+        read, self._write = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD],
+                cwd="/",
+                stdin=read,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(self._write)
+            raise
+        finally:
+            os.close(read)
+
+    def watch(self, group: int) -> None:
+        self._say(f"{group}\n")
+        _groups.add(group)
+        self._group = group
+
+    def release(self) -> None:
+        """Leave what remains of the group alone, and go."""
+        _groups.discard(self._group)
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        self._say("over\n")
+        os.close(self._write)
+        self._process.wait()
+
+    def _say(self, line: str) -> None:
+        # One that somebody killed guards no more, and that is all that is lost.
+        with suppress(BrokenPipeError):
+            os.write(self._write, line.encode())
 
 
 class _Tail:
@@ -50,7 +107,8 @@ class SubprocessCommands:
     """`Commands` below a folder.
 
     A program that exits and leaves another in the background is not waited for, and what it left is not ended; at the
-    timeout the whole group is: first by SIGTERM, after ``grace`` seconds by SIGKILL.
+    timeout the whole group is: first by SIGTERM, after ``grace`` seconds by SIGKILL. If this process ends while a
+    program runs, be it by SIGKILL, the program's group gets SIGKILL: what it did would be nobody's.
 
     Args:
         folder: the project's folder; programs start in it, or below.
@@ -79,7 +137,9 @@ class SubprocessCommands:
         arguments = ["/bin/sh", "-c", argv[0], "sh", *argv[1:]] if shell else list(argv)
         name = self._redact(argv[0])
         begin = time.monotonic()
-        process, out, err = self._start(name, arguments, self._below(cwd), env, has_input=stdin is not None)
+        process, guard, out, err = self._start(
+            name, arguments, self._below(cwd), env, has_input=stdin is not None
+        )
         try:
             if stdin is not None:
                 self._feed(process, stdin)
@@ -96,6 +156,8 @@ class SubprocessCommands:
         except BaseException:
             self._end_group(process)
             raise
+        finally:
+            guard.release()
         return CommandResult(
             code=process.returncode,
             stdout=self._redact(out.text(0.5)),
@@ -114,9 +176,23 @@ class SubprocessCommands:
     ) -> CommandResult:
         return self.run(argv, shell=shell, cwd=cwd, env=env, timeout=timeout)
 
+    @staticmethod
+    def end_all() -> None:
+        """End every program that runs now, of every instance, within about half a second: SIGTERM, then SIGKILL.
+
+        For a process that is about to end. Takes no lock, so it may be called from a signal handler.
+        """
+        groups = tuple(_groups)
+        _signal_groups(groups, signal.SIGTERM)
+        deadline = time.monotonic() + _LAST_WORDS
+        while time.monotonic() < deadline and not all(map(_exited, groups)):
+            time.sleep(0.01)
+        _signal_groups(groups, signal.SIGKILL)
+
     def _start(
         self, name: str, arguments: list[str], cwd: Path, env: Mapping[str, str] | None, *, has_input: bool
-    ) -> tuple[subprocess.Popen[bytes], _Tail, _Tail]:
+    ) -> tuple[subprocess.Popen[bytes], _Guard, _Tail, _Tail]:
+        guard = self._guard(name)
         out_read, out_write = os.pipe()
         err_read, err_write = os.pipe()
         try:
@@ -129,9 +205,11 @@ class SubprocessCommands:
                 stderr=err_write,
                 start_new_session=True,
             )
+            guard.watch(process.pid)
         except (OSError, ValueError) as error:
             os.close(out_read)
             os.close(err_read)
+            guard.dismiss()
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise StepFailed(
                 f"`{name}` could not be started: {why}",
@@ -140,7 +218,16 @@ class SubprocessCommands:
         finally:
             os.close(out_write)
             os.close(err_write)
-        return process, _Tail(out_read), _Tail(err_read)
+        return process, guard, _Tail(out_read), _Tail(err_read)
+
+    def _guard(self, name: str) -> _Guard:
+        try:
+            return _Guard()
+        except OSError as error:
+            raise StepFailed(
+                f"`{name}` was not started: the process that would guard it could not be: {error.strerror}",
+                hint="It needs /bin/sh, and room for two more processes.",
+            ) from error
 
     def _feed(self, process: subprocess.Popen[bytes], text: str) -> None:
         stream = process.stdin
@@ -168,14 +255,18 @@ class SubprocessCommands:
 
     def _end_group(self, process: subprocess.Popen[bytes]) -> None:
         # The leader is left unreaped until the group got its SIGKILL: so long nobody else can get the group's number.
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGTERM)
+        _signal_groups([process.pid], signal.SIGTERM)
         deadline = time.monotonic() + self._grace
         while time.monotonic() < deadline and not _exited(process.pid):
             time.sleep(0.01)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
+        _signal_groups([process.pid], signal.SIGKILL)
         process.wait()
+
+
+def _signal_groups(groups: Sequence[int], number: signal.Signals) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, number)
 
 
 def _exited(pid: int) -> bool:

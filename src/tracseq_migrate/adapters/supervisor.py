@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class SupervisorProgram:
         raise StepFailed(
             f"{self._what} did not come up{late}: {info.get('statename')}"
             f" ({why}){_quoted(self._tail(_LINES, marks))}",
-            hint=f"look at {one_line(str(info.get('stderr_logfile') or info.get('stdout_logfile')))}",
+            hint=_log_hint(info),
         )
 
     def down(self, *, timeout: float) -> None:
@@ -192,14 +193,13 @@ class SupervisorProgram:
         # The file first: a log with colours, or cut within a character, does not pass through XML-RPC at all.
         if not path:
             return ""
-        try:
-            with Path(path).open("rb") as file:
+        # One that is relative is so to a folder that only supervisord knows.
+        if Path(path).is_absolute():
+            with suppress(OSError), Path(path).open("rb") as file:
                 size = file.seek(0, 2)
                 since = marks.get(path, 0)
                 file.seek(max(size - _TAIL_BYTES, since if since <= size else 0))
                 return file.read(_TAIL_BYTES).decode("utf-8", "replace")
-        except OSError:
-            pass
         method = f"readProcess{channel.capitalize()}Log"
         try:
             text = self._call(method, self._program, -_TAIL_BYTES, 0, until=time.monotonic() + _TAIL_TIMEOUT)
@@ -223,11 +223,23 @@ def _log_sizes(info: dict[str, Any]) -> dict[str, int]:
     sizes: dict[str, int] = {}
     for channel in ("stdout", "stderr"):
         path = str(info.get(f"{channel}_logfile") or "")
+        if not Path(path).is_absolute():
+            continue
         try:
             sizes[path] = Path(path).stat().st_size
         except OSError:
             continue
     return sizes
+
+
+def _log_hint(info: dict[str, Any]) -> str:
+    path = str(info.get("stderr_logfile") or info.get("stdout_logfile") or "")
+    if not path:
+        return "supervisord keeps no log of it; run it by hand to see what it says"
+    if not Path(path).is_absolute():
+        return f"look at {one_line(path)} (relative to supervisord's folder)"
+    # A path with `..` in it is nothing to read aloud; only the system can tell what it comes to.
+    return f"look at {one_line(str(Path(path).resolve()))}"
 
 
 def _quoted(text: str) -> str:

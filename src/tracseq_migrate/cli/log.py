@@ -53,3 +53,9 @@ def verify(context: typer.Context) -> None:
             state="Nothing was changed. Everything before that event fits.",
             hint="Keep the state folder as it is, and compare it with a backup.",
         )
+    if isinstance(view, ChainView) and view.file_state == "rendered from another journal":
+        raise Residue(
+            f"{view.file} was rendered from another journal than this one, or from more of it: events may be lost",
+            state="Nothing was changed. The events that are there fit each other.",
+            hint="Compare the log with `log show`; look for a backup of the state folder.",
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -52,10 +52,44 @@ class Switch(StrEnum):
     OFF = "off"
 
 
-Folder = Annotated[Path, typer.Option("--dir", metavar="DIR", help="The sandbox's folder.")]
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--dir", metavar="DIR", help="The sandbox's folder. Default: the one we are in, else .sandbox."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 _DEFAULT = Path(".sandbox")
+
+
+def _chosen(folder: Path | None) -> Path:
+    """The folder that was given; else the sandbox that the present folder is in; else the usual one below it."""
+    if folder is not None:
+        return folder
+    from tracseq_migrate.sandbox.layout import around
+
+    return around(Path.cwd()) or _DEFAULT
+
+
+def _one_of(choices: type[_Choice], what: str) -> Callable[[str], _Choice]:
+    """A parser that names what there is, for an argument or option of these choices."""
+
+    def parse(text: str) -> _Choice:
+        try:
+            return choices(text)
+        except ValueError:
+            import difflib
+
+            near = difflib.get_close_matches(text, list(choices), n=1, cutoff=0.5)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise typer.BadParameter(
+                f"there is no {what} {text}{meant}; there is {', '.join(choices)}"
+            ) from None
+
+    return parse
 
 
 def _need_extra() -> None:
@@ -125,7 +159,7 @@ def _option(folder: Path) -> str:
 @app.command()
 def up(
     context: typer.Context,
-    folder: Folder = _DEFAULT,
+    folder: Folder = None,
     port_base: Annotated[
         int | None,
         typer.Option(
@@ -137,12 +171,31 @@ def up(
         int, typer.Option("--users", metavar="N", min=0, help="Ordinary users beside the awkward.")
     ] = 200,
     gateway: Annotated[
-        GatewayKind, typer.Option("--gateway", help="Two instances, or one.")
+        GatewayKind,
+        typer.Option(
+            "--gateway",
+            metavar="proxy|single",
+            parser=_one_of(GatewayKind, "gateway"),
+            help="Two instances, or one.",
+        ),
     ] = GatewayKind.PROXY,
-    proxy: Annotated[ProxyKind, typer.Option("--proxy", help="What stands in front.")] = ProxyKind.AUTO,
+    proxy: Annotated[
+        ProxyKind,
+        typer.Option(
+            "--proxy",
+            metavar="|".join(ProxyKind),
+            parser=_one_of(ProxyKind, "proxy"),
+            help="What stands in front.",
+        ),
+    ] = ProxyKind.AUTO,
     gateway_fault: Annotated[
         list[GatewayFault] | None,
-        typer.Option("--gateway-fault", metavar="NAME", help="A fault of the real gateway; may be repeated."),
+        typer.Option(
+            "--gateway-fault",
+            metavar="NAME",
+            parser=_one_of(GatewayFault, "gateway fault"),
+            help="A fault of the real gateway; may be repeated: " + ", ".join(GatewayFault),
+        ),
     ] = None,
     json_output: Json = False,
 ) -> None:
@@ -152,6 +205,7 @@ def up(
 
     from tracseq_migrate.sandbox import lifecycle
 
+    folder = _chosen(folder)
     wishes = lifecycle.Wishes(
         folder=folder,
         port_base=port_base,
@@ -178,7 +232,7 @@ def up(
 @app.command()
 def down(
     context: typer.Context,
-    folder: Folder = _DEFAULT,
+    folder: Folder = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Only stop; a later `up` goes on with the same data.")
     ] = False,
@@ -188,18 +242,21 @@ def down(
     _need_extra()
     from tracseq_migrate.sandbox import lifecycle
 
-    found = lifecycle.down(folder, keep=keep, say=_progress(context))
+    folder = _chosen(folder)
+    taken = lifecycle.down(folder, keep=keep, say=_progress(context))
     if json_output:
         _print_json(
             {
                 "type": "sandbox-down",
                 "format": "1.0",
                 "dir": str(folder.resolve()),
-                "found": found,
+                "found": taken is not None,
                 "kept": keep,
+                "stays": [str(path) for path in taken.stays] if taken else [],
+                "aside": [str(path) for path in taken.aside] if taken else [],
             }
         )
-    elif not found:
+    elif taken is None:
         typer.echo(f"There is no sandbox in {folder}; nothing to do.")
     elif keep:
         typer.echo(
@@ -207,15 +264,19 @@ def down(
         )
     else:
         typer.echo("Stopped and removed.")
+        for path in taken.aside:
+            typer.echo(f"{path.name} was changed since `up` wrote it; it is kept as {path}.")
+        if taken.stays:
+            typer.echo(f"Still in {folder}: {', '.join(path.name for path in taken.stays)}.")
 
 
 @app.command()
-def status(folder: Folder = _DEFAULT, json_output: Json = False) -> None:
+def status(folder: Folder = None, json_output: Json = False) -> None:
     """Say where a sandbox is and what of it runs."""
     _need_extra()
     from tracseq_migrate.sandbox import lifecycle
 
-    document = lifecycle.status(folder)
+    document = lifecycle.status(_chosen(folder))
     if json_output:
         _print_json(document)
         return
@@ -229,9 +290,11 @@ def status(folder: Folder = _DEFAULT, json_output: Json = False) -> None:
 
 @app.command()
 def fault(
-    name: Annotated[Fault, typer.Argument(metavar="NAME", help=", ".join(Fault))],
-    switch: Annotated[Switch, typer.Argument(metavar="on|off")],
-    folder: Folder = _DEFAULT,
+    name: Annotated[
+        Fault, typer.Argument(metavar="NAME", parser=_one_of(Fault, "fault"), help=", ".join(Fault))
+    ],
+    switch: Annotated[Switch, typer.Argument(metavar="on|off", parser=_one_of(Switch, "position"))],
+    folder: Folder = None,
     service: Annotated[
         str | None, typer.Option("--service", metavar="S", help="For service-…; default: every service.")
     ] = None,
@@ -248,6 +311,7 @@ def fault(
     _need_extra()
     from tracseq_migrate.sandbox import lifecycle
 
+    folder = _chosen(folder)
     on = lifecycle.fault(
         folder, name.value, on=switch is Switch.ON, service=service, database=database, seconds=delay
     )
@@ -273,7 +337,7 @@ def load(
     ledger: Annotated[
         Path | None, typer.Option("--ledger", metavar="FILE", help="Write each acknowledged write there.")
     ] = None,
-    folder: Folder = _DEFAULT,
+    folder: Folder = None,
     json_output: Json = False,
 ) -> None:
     """Send requests through the gateway, and look up every acknowledged write at the end.
@@ -290,7 +354,7 @@ def load(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--for") from error
     code = run_load(
-        lifecycle.status(folder),
+        lifecycle.status(_chosen(folder)),
         rate=rate,
         seconds=seconds,
         mix=mix,

@@ -98,7 +98,11 @@ class Session:
 
 
 def _end(screen: Screen) -> None:
+    """The last words before a hard stop."""
     screen.close()
+    screen.warn(
+        "stopped at once; `tracseq-migrate status` says what is in doubt, `resume` finds out and goes on"
+    )
 
 
 def session_of(context: typer.Context) -> Session:

@@ -135,7 +135,7 @@ def inspect(
     document, findings = documents.inspect(_read(path, files), documents.shown(path))
     if document is None:
         return Inspection(tuple(findings), None, None)
-    findings += _of_file(document)
+    findings += [*_of_file(document), *_same_log(document)]
     sections = document.value.get("environments")
     if not isinstance(sections, dict) or not sections:
         return Inspection(tuple(sorted(findings)), None, None)
@@ -218,6 +218,29 @@ def _of_file(document: Document) -> list[Finding]:
                         key=True,
                     )
                 )
+    return findings
+
+
+def _same_log(document: Document) -> list[Finding]:
+    """Environments that would write the same migration log: each would keep the other's aside, again and again."""
+    sections = document.value.get("environments")
+    first: dict[str, Any] = {}
+    findings = []
+    for name, section in sections.items() if isinstance(sections, dict) else ():
+        log = section.get("log") if isinstance(section, dict) else None
+        file = (log.get("file") if isinstance(log, dict) else None) or "MIGRATION_LOG.md"
+        if not isinstance(file, str):
+            continue
+        other = first.setdefault(file, name)
+        if other != name:
+            findings.append(
+                document.finding(
+                    ("environments", name),
+                    f"'{name}' would write the same log as '{other}': {file}",
+                    "give each its own: log: {file: MIGRATION_LOG-" + str(name) + ".md}",
+                    key=True,
+                )
+            )
     return findings
 
 

@@ -73,6 +73,9 @@ class Marks:
 UNICODE: Final = Marks()
 ASCII: Final = Marks("ok", "XX", "??", "..", "~~", "<-", "!!", "->", "|", "-", "...", "#", "-", "|/-\\")
 
+GIST: Final = 160
+"""Characters of a sentence that only reminds of what was told in full elsewhere."""
+
 
 def bits(line: Line | str) -> Iterable[tuple[str, Tone]]:
     for bit in (line,) if isinstance(line, str) else line:
@@ -94,6 +97,18 @@ class Ink:
     def flat(self, text: str) -> str:
         """The same on one line."""
         return one_line(self.hide(text))
+
+    def gist(self, text: str, longest: int = GIST) -> str:
+        """The first line of a text of others, at most ``longest`` characters; a sign says where more was said.
+
+        Secrets are taken out of the whole before anything is cut, so that no half of one is left.
+        """
+        first, more, _ = self.safe(text).strip().partition("\n")
+        if more and first.endswith(":"):  # it announces the lines that are left out: so that goes too
+            first = first.rpartition("; ")[0] or first.removesuffix(":")
+        if len(first) > longest:
+            first = first[: longest - len(self.marks.more)] + self.marks.more
+        return self.flat(first)
 
     def plain(self, line: Line | str) -> str:
         return "".join(self.safe(text) for text, _ in bits(line))

@@ -12,6 +12,7 @@ from typing import Self
 
 from tracseq_migrate import duration
 from tracseq_migrate.console.blocks import Block, Command, Paragraph, Space
+from tracseq_migrate.console.ending import ending
 from tracseq_migrate.console.ink import Ink, Line, Tone
 from tracseq_migrate.console.moments import left, spent
 from tracseq_migrate.console.region import Region
@@ -154,7 +155,7 @@ class LiveObserver:
                 ]
             case TurnedBack():
                 self._list(note.steps)
-                why: Line = (("going back", Tone.WARN), f": {note.reason}")
+                why: Line = (("going back", Tone.WARN), f": {self._ink.gist(note.reason)}")
                 return [Space(), Paragraph(why, mark=(marks.back, Tone.WARN)), Space()]
             case Warned():
                 return [Paragraph((note.text,), mark=(marks.warn, Tone.WARN), indent=2)]
@@ -207,15 +208,17 @@ class LiveObserver:
             line = self._steps.get(note.step)
             if line is not None:
                 line.again_at = self._monotonic() + note.again
-                line.said = self._ink.flat(note.error)
+                line.said = self._ink.gist(note.error)
             if not self._verbose:
                 return []
-            text = f"{note.title}: {note.error}; again in {duration.show(note.again)}"
+            text = f"{note.title}: {self._ink.gist(note.error)}; again in {duration.show(note.again)}"
             return [Paragraph((text,), mark=(marks.warn, Tone.WARN), indent=2)]
         self._end(note.step)
         title: Line = ((note.title, Tone.STRONG), (f"  {duration.show(note.seconds)}", Tone.MUTED))
         blocks: list[Block] = [Paragraph(title, mark=(marks.failed, Tone.BAD), indent=2)]
-        blocks.append(Paragraph(((note.error, Tone.BAD),), indent=5))
+        first, *rest = self._ink.safe(note.error).strip().split("\n")
+        blocks.append(Paragraph(((first, Tone.BAD),), indent=5))
+        blocks += [Paragraph((text.rstrip(),), indent=7) for text in rest if text.strip()]
         if note.hint:
             blocks.append(Paragraph((f"{marks.next} {note.hint}",), indent=5))
         return blocks
@@ -226,9 +229,11 @@ class LiveObserver:
         marks = self._ink.marks
         mark = marks.passed if good else marks.waiting if waits else marks.failed
         tone = Tone.GOOD if good else Tone.WARN if waits else Tone.BAD
+        state, summary = ending(note, self._ink)
         told: Line = (
-            (f"{note.week} is {note.state}", Tone.STRONG),
-            f": {note.summary}" if note.summary else "",
+            (state, Tone.STRONG),
+            ": " if state and summary else "",
+            summary,
             (f"  {duration.show(note.seconds)}, exit {note.exit_code}", Tone.MUTED),
         )
         blocks: list[Block] = [Space(), Paragraph(told, mark=(mark, tone))]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 from tracseq_migrate import duration
+from tracseq_migrate.console.ending import ending
 from tracseq_migrate.console.ink import Ink, Line, Tone
 from tracseq_migrate.console.moments import left, moment, spent
 from tracseq_migrate.console.stream import Stream
@@ -31,6 +32,8 @@ from tracseq_migrate.operations.observer import (
 _PATIENCE = 1.0
 """How long closing waits for the pulse: a signal's handler may close while this very thread is inside `emit`."""
 DOING = {"apply": "begins", "verify": "is looked at", "probe": "is probed", "revert": "goes back"}
+_BELOW = " " * 29
+"""Under the text of a line, to the right of its time and its word."""
 _CHECKS = {"pass": ("ok", Tone.GOOD), "fail": ("FAIL", Tone.BAD), "unknown": ("UNKNOWN", Tone.DOUBT)}
 
 
@@ -45,9 +48,10 @@ class _Running:
 
 
 class PlainObserver:
-    """Each line: time in UTC, a word that can be grepped, and a sentence.
+    """Each line: time in UTC, a word that can be grepped, and a sentence; what a failed program wrote stands indented below.
 
-    ``quiet`` keeps failures, warnings and the end; ``verbose`` adds what steps say and all of their evidence. A line of
+    ``quiet`` keeps failures, warnings and the end; ``verbose`` adds what steps say, all of their evidence, and when they
+    are looked at. A line of
     life comes when a step has been silent for ``heartbeat`` seconds.
     """
 
@@ -103,7 +107,8 @@ class PlainObserver:
             case StepBegan():
                 now = self._monotonic()
                 self._running[note.step] = _Running(note.title, note.doing, note.allowed, now, now)
-                self._say(note, "step", f"{note.step} {DOING[note.doing]}: {note.title}")
+                if self._verbose or note.doing != "verify":
+                    self._say(note, "step", f"{note.step} {DOING[note.doing]}: {note.title}")
                 self._start_pulse()
             case StepSaid():
                 running = self._running.get(note.step)
@@ -123,13 +128,14 @@ class PlainObserver:
                 line = f"{note.step} waits for {note.on}{until}; then: {note.next_command}"
                 self._say(note, "waiting", line, Tone.WARN, always=True)
             case TurnedBack():
-                self._say(note, "BACK", f"going back: {note.reason}", Tone.WARN, always=True)
+                self._say(note, "BACK", f"going back: {self._ink.gist(note.reason)}", Tone.WARN, always=True)
             case Warned():
                 self._say(note, "WARN", note.text, Tone.WARN, always=True)
             case Finished():
                 self._running.clear()
                 tone = Tone.GOOD if note.exit_code == 0 else Tone.BAD
-                line = f"{note.week} is {note.state}: {note.summary} (exit {note.exit_code}, {duration.show(note.seconds)})"
+                told = ": ".join(part for part in ending(note, self._ink) if part)
+                line = f"{told} (exit {note.exit_code}, {duration.show(note.seconds)})"
                 self._say(note, "end", line, tone, always=True)
                 if note.next_command:
                     self._say(note, "next", note.next_command, always=True)
@@ -147,12 +153,16 @@ class PlainObserver:
         self._say(note, word, line, Tone.GOOD)
 
     def _failed(self, note: StepFailedNote) -> None:
+        first, *rest = self._ink.safe(note.error).strip().split("\n")
+        retried = note.again is not None
+        if retried and not self._verbose:  # the last try tells it in full
+            first, rest = self._ink.gist(note.error), []
         hint = f" ({note.hint})" if note.hint else ""
-        line = f"{note.step}: {note.error}{hint} [{note.doing}, {duration.show(note.seconds)}]"
-        if note.again is not None:
-            self._say(note, "retry", f"{line}; again in {duration.show(note.again)}", Tone.WARN, always=True)
-            return
-        self._say(note, "FAIL", line, Tone.BAD, always=True)
+        again = f"; again in {duration.show(note.again)}" if note.again is not None else ""
+        line = f"{note.step}: {first}{hint} [{note.doing}, {duration.show(note.seconds)}]{again}"
+        below = [text.rstrip() for text in rest if text.strip()]
+        word, tone = ("retry", Tone.WARN) if retried else ("FAIL", Tone.BAD)
+        self._write(note.at, word, line, tone, below)
 
     def _say(
         self, note: Note, word: str, text: str, tone: Tone = Tone.PLAIN, *, always: bool = False
@@ -161,9 +171,11 @@ class PlainObserver:
             return
         self._write(note.at, word, text, tone)
 
-    def _write(self, at: datetime, word: str, text: str, tone: Tone = Tone.PLAIN) -> None:
+    def _write(
+        self, at: datetime, word: str, text: str, tone: Tone = Tone.PLAIN, below: Sequence[str] = ()
+    ) -> None:
         line: Line = ((moment(at), Tone.MUTED), " ", (f"{word:<7}", tone), " ", self._ink.flat(text))
-        self._stream.line(self._ink.text(line))
+        self._stream.line("\n".join([self._ink.text(line), *(_BELOW + more for more in below)]))
 
     def _start_pulse(self) -> None:
         if self._pulse is None and not self._quiet and not self._stop.is_set():

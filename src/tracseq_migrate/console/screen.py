@@ -13,9 +13,9 @@ from tracseq_migrate.console.ink import ASCII, UNICODE, Bit, Ink, Tone
 from tracseq_migrate.console.jsonlines import JsonObserver, dump, error_document
 from tracseq_migrate.console.stream import Stream
 from tracseq_migrate.console.terminal import abilities, size
-from tracseq_migrate.errors import TracseqMigrateError
+from tracseq_migrate.errors import InvalidInput, TracseqMigrateError
 from tracseq_migrate.operations.observer import Observer
-from tracseq_migrate.operations.views import Header, View
+from tracseq_migrate.operations.views import FindingLine, Header, ValidateView, View
 from tracseq_migrate.redact import Redactor
 
 
@@ -56,6 +56,7 @@ class Screen:
         self._observer: OpenObserver | None = None
         self._suspended: Callable[[], AbstractContextManager[None]] = nullcontext
         self._header_shown = self._document_shown = False
+        self._findings: frozenset[FindingLine] = frozenset()
 
     def hide(self, hide: Callable[[str], str]) -> None:
         """Take secrets out of everything from now on; call it as soon as the environment is known."""
@@ -125,6 +126,8 @@ class Screen:
         header = getattr(view, "header", None)
         if isinstance(header, Header):
             self.header(header)
+        if isinstance(view, ValidateView):
+            self._findings = frozenset(view.findings)
         if self.as_json:
             self._document_shown = True
             self._out.line(dump(view.as_json(), self._hide, indent=2))
@@ -133,7 +136,7 @@ class Screen:
         from tracseq_migrate.console.layout import lay_out
 
         columns, _ = size(self._out.file, self._environ)
-        blocks = blocks_of(view, Look(self._ink.marks, datetime.now(UTC)))
+        blocks = blocks_of(view, Look(self._ink.marks, datetime.now(UTC), brief=self.quiet))
         self._out.write(lay_out(blocks, self._ink, columns))
 
     def text(self, text: str) -> None:
@@ -161,11 +164,18 @@ class Screen:
         self._stop_watching()
         code = exit_code_of(error)
         columns = size(self._err.file, self._environ)[0] if self._err_can.terminal else 0
-        self._err.write(render_error(error, self._err_ink, columns))
+        text = render_error(error, self._err_ink, columns, findings_shown=self._shown(error))
+        self._err.write(text)
         if self.as_json and (streaming or not self._document_shown):
             document = error_document(error)
             self._out.line(dump(document, self._hide, indent=None if streaming else 2))
         return code
+
+    def _shown(self, error: TracseqMigrateError) -> bool:
+        """Whether a document has listed all that the error would list."""
+        return isinstance(error, InvalidInput) and self._findings.issuperset(
+            FindingLine(f.file, f.line, f.column, f.message, f.remedy) for f in error.findings
+        )
 
     def close(self) -> OSError | None:
         """End what moves. Returns why output was lost, where it was (a full disk); a reader that left is no loss."""

@@ -9,6 +9,7 @@ from tracseq_migrate.printable import one_line
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile(r"[&<>]|[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LEADING = re.compile(r"^(?:(\d{1,9})([.)])(?= |$)|([#+=-]))")
+_COMMAND = re.compile(r"(?<!`)`([^`|\s](?:[^`|]*[^`|\s])?)`(?!`)")
 
 
 class Markdown(str):
@@ -22,8 +23,29 @@ def md(value: object) -> Markdown:
     if isinstance(value, Markdown):
         return value
     text = "" if value is None else one_line(str(value))
-    text = _SPECIAL.sub(lambda match: _ENTITIES.get(match[0]) or f"\\{match[0]}", text)
-    return Markdown(_LEADING.sub(lambda m: f"\\{m[3]}" if m[3] else f"{m[1]}\\{m[2]}", text))
+    return Markdown(_begun(_literal(text)))
+
+
+def prose(value: object) -> Markdown:
+    """A sentence in which backticks hold a command: that becomes a code span, and all else is shown literally.
+
+    Fit for table cells too: what holds a bar, which would end the cell, stays literal with its backticks.
+    """
+    if isinstance(value, Markdown):
+        return value
+    text = "" if value is None else one_line(str(value))
+    pieces = _COMMAND.split(text)  # text, command, text, command, ..., text
+    shown = [_literal(piece) if number % 2 == 0 else f"`{piece}`" for number, piece in enumerate(pieces)]
+    return Markdown(_begun(shown[0]) + "".join(shown[1:]))
+
+
+def _literal(text: str) -> str:
+    return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0]) or f"\\{match[0]}", text)
+
+
+def _begun(text: str) -> str:
+    """Without what would make an item, a heading or a rule of it at the beginning of a line."""
+    return _LEADING.sub(lambda m: f"\\{m[3]}" if m[3] else f"{m[1]}\\{m[2]}", text)
 
 
 def code(value: object) -> Markdown:

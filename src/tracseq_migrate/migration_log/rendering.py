@@ -13,7 +13,7 @@ from tracseq_migrate.errors import Finding, InvalidInput
 from tracseq_migrate.journal.chain import GENESIS
 from tracseq_migrate.journal.replay import replay
 from tracseq_migrate.migration_log.file import footer_line
-from tracseq_migrate.migration_log.markdown import Markdown, code, md
+from tracseq_migrate.migration_log.markdown import Markdown, code, md, prose
 from tracseq_migrate.migration_log.sections import sections
 from tracseq_migrate.migration_log.template import Template, packaged_template
 from tracseq_migrate.ports import Event
@@ -45,7 +45,7 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    machine.filters.update(md=md, code=code, safe=Markdown, time=_time, took=_took)
+    machine.filters.update(md=md, code=code, prose=prose, safe=Markdown, time=_time, took=_took)
     values: dict[str, Any] = {
         "environment": environment,
         "sections": sections(events),

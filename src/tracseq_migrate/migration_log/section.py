@@ -121,6 +121,16 @@ class Section:
         return self.action == "rollback" or bool(self.of)
 
     @property
+    def why(self) -> str:
+        """The reason, where it says more than that somebody typed the command, which the timeline tells."""
+        return "" if self.reason == "asked for by command" else self.reason
+
+    @property
+    def still_owed(self) -> bool:
+        """Whether something that it opened went on when it ended."""
+        return any(not owed.settled for owed in self.owed)
+
+    @property
     def seconds(self) -> float | None:
         return (self.ended - self.began).total_seconds() if self.ended else None
 

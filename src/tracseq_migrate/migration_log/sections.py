@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.migration_log.section import (
@@ -35,13 +35,21 @@ def sections(events: Iterable[Event]) -> list[Section]:
     return fold.sections
 
 
+class _Known(NamedTuple):
+    """What the run in force has said of a step."""
+
+    title: str = ""
+    kind: str = ""
+    effect: str = ""
+
+
 class _Fold:
     def __init__(self) -> None:
         self.sections: list[Section] = []
         self._open: dict[str, Section] = {}
         self._signed: dict[str, list[SignatureUsed]] = {}
         self._titles: dict[str, str] = {}
-        self._steps: dict[str, dict[str, str]] = {}
+        self._steps: dict[str, dict[str, _Known]] = {}
         self._last: dict[str, Section] = {}
 
     def take(self, event: Event) -> None:
@@ -55,10 +63,18 @@ class _Fold:
             case v.ROLLBACK_STARTED:
                 self._start_rollback(event)
             case _ if event.run_id:
+                if event.type == v.INTENT:
+                    self._learn(event)
                 _tell(self._section_of(event), event, self._steps.get(event.week, {}))
                 self._close_if_ended(event)
             case _:
                 return
+
+    def _learn(self, event: Event) -> None:
+        """What an intent says of its step is so for the rollback that takes it back, too, which has no intents."""
+        known = self._steps.setdefault(event.week, {})
+        title = _text(event.data, "title") or known.get(event.step, _Known()).title
+        known[event.step] = _Known(title, _text(event.data, "kind"), _text(event.data, "effect"))
 
     def _sign(self, event: Event) -> None:
         data = event.data
@@ -100,6 +116,9 @@ class _Fold:
             self._supersede(event, f"taken back by rollback {event.run_id}")
             section = self._begin(event, "rollback")
             section.version = _text(data, "version")
+            taken_back = self._last.get(of)
+            if taken_back is not None:
+                section.environment, section.digest = taken_back.environment, taken_back.digest
             section.timeline.append(_by(event, "began"))
         else:
             self._open[event.run_id] = section
@@ -155,7 +174,7 @@ class _Fold:
             self._signed.pop(event.week, None)  # a new run needs new signatures
 
 
-def _tell(section: Section, event: Event, titles: Mapping[str, str]) -> None:
+def _tell(section: Section, event: Event, known: Mapping[str, _Known]) -> None:
     """What an event adds to its section."""
     data, at = event.data, event.at
     match event.type:
@@ -192,7 +211,7 @@ def _tell(section: Section, event: Event, titles: Mapping[str, str]) -> None:
         case v.OBLIGATION_CLOSED:
             _settle(section, event)
         case _ if event.type in _OF_STEP:
-            _tell_step(_story(section, event, titles), event)
+            _tell_step(_story(section, event, known), event)
             if event.type == v.WAITING:
                 section.outcome = "waiting"
         case _:
@@ -210,20 +229,14 @@ def _settle(section: Section, event: Event) -> None:
     section.timeline.append(Happening(event.at, f"the obligation {name} of step {event.step} ended"))
 
 
-def _story(section: Section, event: Event, titles: Mapping[str, str]) -> StepStory:
+def _story(section: Section, event: Event, known: Mapping[str, _Known]) -> StepStory:
     """The step's story in the direction in which the section is going."""
     stories = section.taken_back if section.going_back else section.steps
     for story in stories:
         if story.id == event.step:
             return story
-    earlier = next((s for s in section.steps if s.id == event.step), None)
-    story = StepStory(
-        id=event.step,
-        title=titles.get(event.step, ""),
-        kind=earlier.kind if earlier else "",
-        effect=earlier.effect if earlier else "",
-        began=event.at,
-    )
+    of = known.get(event.step, _Known())
+    story = StepStory(id=event.step, title=of.title, kind=of.kind, effect=of.effect, began=event.at)
     stories.append(story)
     return story
 
@@ -286,9 +299,9 @@ def _holds(signature: SignatureUsed, at: datetime) -> bool:
     return not signature.expires or datetime.fromisoformat(signature.expires) > at
 
 
-def _titles(plan: Mapping[str, Any]) -> dict[str, str]:
+def _titles(plan: Mapping[str, Any]) -> dict[str, _Known]:
     """The titles that the journaled plan gives its steps, groups of parallel ones included."""
-    found: dict[str, str] = {}
+    found: dict[str, _Known] = {}
     entries = plan.get("steps", [])
     for entry in entries if isinstance(entries, list) else []:
         if not isinstance(entry, Mapping):
@@ -296,7 +309,7 @@ def _titles(plan: Mapping[str, Any]) -> dict[str, str]:
         inner = entry.get("parallel")
         for step in inner if isinstance(inner, list) else [entry]:
             if isinstance(step, Mapping) and isinstance(step.get("id"), str) and step.get("title"):
-                found[step["id"]] = str(step["title"])
+                found[step["id"]] = _Known(str(step["title"]))
     return found
 
 

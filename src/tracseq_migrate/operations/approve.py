@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tracseq_migrate.errors import NotAllowed, UsageError
-from tracseq_migrate.journal.replay import StepStatus, WeekStatus
+from tracseq_migrate.journal.replay import StepStatus, WeekState, WeekStatus
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.signing import item_line, sign, sign_item
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import ApprovedView, ItemLine
 from tracseq_migrate.plan import WeekPlan
+from tracseq_migrate.step import UNDONE
 
 
 def approve(system: System, week: str, item: str, *, evidence: str, claimed: str) -> ApprovedView:
@@ -25,6 +26,12 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
         raise NotAllowed(f"{plan.week} is completed: there is nothing left to sign")
     waiting = state.steps.get(item)
     if waiting is not None and waiting.status is StepStatus.WAITING and state.status is WeekStatus.WAITING:
+        if system.digest_of(plan) != state.digest:
+            raise NotAllowed(
+                f"{plan.week} waits for {item}, but its plan was edited since: a signature would be for another plan",
+                state=f"{plan.week} is waiting, as it was.",
+                hint=f"Put the plan back as it was, or `{system.type_this(f'rollback {plan.week}')}`.",
+            )
         ask = state.waiting_on
         person = sign(
             system,
@@ -40,6 +47,14 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
         follow = system.type_this(f"run {plan.week}")
         return ApprovedView(
             system.header, plan.week, item, ask, person.name, claimed, evidence, None, (), follow
+        )
+    undone = state.steps.get(item.removesuffix(UNDONE)) if item.endswith(UNDONE) else None
+    if undone is not None and undone.status is StepStatus.REVERT_FAILED:
+        return _say_undone(system, ledger, state, item, evidence=evidence, claimed=claimed)
+    if any(entry.id == item and entry.step.kind == "pause" for entry in plan.entries()):
+        raise NotAllowed(
+            f"{item} is a pause of {plan.week}: it is signed when the run waits there, and the week is {state.status}",
+            hint=f"`{system.type_this(f'run {plan.week}')}` goes as far as that.",
         )
     digest = system.digest_of(plan)
     for candidate in plan.checklist:
@@ -64,6 +79,33 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
             )
     names = ", ".join(candidate.id for candidate in plan.checklist) or "none"
     raise UsageError(f"{plan.week} has no checklist item {item}; its items are: {names}")
+
+
+def _say_undone(
+    system: System, ledger: Ledger, state: WeekState, item: str, *, evidence: str, claimed: str
+) -> ApprovedView:
+    """A person says that a step is undone which cannot tell by itself; the rollback then goes on over it."""
+    if not evidence.strip():
+        raise NotAllowed(
+            f"{item} must be signed with evidence: how do you know that it is undone?",
+            hint=f'`{system.type_this(f"approve {state.week} {item}")} --evidence "..."`',
+        )
+    ask = f"step {item.removesuffix(UNDONE)} of {state.week} is undone"
+    person = sign(
+        system,
+        ledger,
+        state.week,
+        item=item,
+        ask=ask,
+        digest=state.digest,
+        claimed=claimed,
+        evidence=evidence,
+        expires=None,
+    )
+    follow = system.type_this(f"rollback {state.week}")
+    return ApprovedView(
+        system.header, state.week, item, ask, person.name, claimed, evidence, None, (), follow
+    )
 
 
 def open_items(system: System, ledger: Ledger, plan: WeekPlan, *, digest: str) -> list[ItemLine]:

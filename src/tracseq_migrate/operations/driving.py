@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC
 
 from tracseq_migrate.errors import (
     Declined,
+    Different,
     Exit,
     InProgress,
     Interrupted,
@@ -26,6 +27,7 @@ from tracseq_migrate.operations.keeping import keep_log
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import finished
+from tracseq_migrate.operations.verify import ask_again
 from tracseq_migrate.plan import WeekPlan
 from tracseq_migrate.ports import Holder
 
@@ -67,11 +69,13 @@ class Drive:
         digest: str,
         assume_yes: bool = False,
         accept_loss: bool = False,
+        seen_again: Mapping[str, str] | None = None,
     ) -> None:
         self._system = system
         self._ledger = ledger
         self._plan = plan
         self._run_id = run_id
+        self._resumed = seen_again is not None
         self._since = system.clock.monotonic()
         self._person = (
             system.identity.whoami()
@@ -84,6 +88,7 @@ class Drive:
             digest=digest,
             assume_yes=assume_yes,
             accept_loss=accept_loss,
+            seen_again=seen_again or {},
         )
 
     def forward(self, *, until: str) -> int:
@@ -102,10 +107,29 @@ class Drive:
             summary = f"waiting at {outcome.step}: {outcome.on}"
             self._end(WeekStatus.WAITING, Exit.WAITING, summary, outcome.next_command)
             raise Waiting(f"{self._plan.week} is {summary}", hint=f"`{outcome.next_command}`")
+        if self._resumed:
+            with self._telling_errors():
+                self._see_all_again()
         self._ledger.append(v.run_finished(self._plan.week, self._run_id, outcome=WeekStatus.PROVEN))
         count = len(self._plan.entries())
         self._end(WeekStatus.PROVEN, Exit.DONE, f"{count} steps done, each seen to be so", "status")
         return Exit.DONE
+
+    def _see_all_again(self) -> None:
+        """A run that was broken off or waited did not see all of its steps at the end: so it looks once more.
+
+        Raises:
+            Different: something is not as it was done.
+        """
+        state = self._ledger.state.week(self._plan.week)
+        wrong = [line for line in ask_again(self._system, self._ledger, state) if line.verdict != "pass"]
+        if wrong:
+            text = "; ".join(f"{line.step}: {line.detail}" for line in wrong)
+            raise Different(
+                f"every step of {self._plan.week} was done, but not all of them still hold: {text}",
+                state=f"{self._plan.week} is in doubt.",
+                hint=f"Mend it and `{self._system.type_this(f'resume {self._plan.week}')}`, or roll back.",
+            )
 
     def back(
         self,

@@ -99,7 +99,9 @@ class Execution:
         digest: str,
         assume_yes: bool = False,
         accept_loss: bool = False,
+        seen_again: Mapping[str, str] | None = None,
     ) -> None:
+        """``seen_again``: what was seen just now of steps that are done already, by step."""
         self._system = system
         self._ledger = ledger
         self._plan = plan
@@ -107,6 +109,7 @@ class Execution:
         self._digest = digest
         self._assume_yes = assume_yes
         self._accept_loss = accept_loss
+        self._seen_again = dict(seen_again or {})
 
     @property
     def _week(self) -> WeekState:
@@ -177,7 +180,9 @@ class Execution:
     def _carry(self, entry: StepEntry) -> Failed | Paused | None:
         record = self._week.steps.get(entry.id)
         if record and record.status is StepStatus.VERIFIED:
-            self._emit_done(entry, record.evidence, 0.0, already=True)
+            when = f"done at {record.ended:%H:%M:%S} UTC" if record.ended else "done"
+            text = self._seen_again.get(entry.id) or f"{when}, not asked again"
+            self._emit_done(entry, [{"text": text}], 0.0, already=True)
             return None
         attempts = entry.retry.attempts if entry.retry else 1
         wait = entry.retry.wait if entry.retry else 0.0
@@ -349,7 +354,7 @@ class Execution:
     def _journal_failure(self, entry: StepEntry, error: BaseException | None, number: int) -> None:
         if entry.id not in self._week.steps:
             return  # it never had an intent, so nothing was begun that could have failed halfway
-        hint = _hint_of(error)
+        hint = self._hint_of(error)
         unknown = error.unknown if isinstance(error, StepFailed) else True
         self._ledger.append(
             v.failed(
@@ -364,7 +369,7 @@ class Execution:
         )
 
     def _failed(self, entry: StepEntry, error: Exception, number: int) -> Failed:
-        hint = _hint_of(error)
+        hint = self._hint_of(error)
         self._journal_failure(entry, error, number)
         text = self._system.redact(str(error))
         self._emit_failed(entry, "apply", text, hint, 0.0)
@@ -447,7 +452,7 @@ class Execution:
             hint = f"`{system.type_this(f'rollback {self._plan.week} --accept-loss')}` writes their list to a file and goes back."
         except FAILURES as failure:
             error = system.redact(str(failure))
-            hint = _hint_of(failure)
+            hint = self._hint_of(failure)
         else:
             seconds = system.clock.monotonic() - began
             lines_ = [{"text": line.text, "data": dict(line.data)} for line in evidence]
@@ -465,6 +470,11 @@ class Execution:
         if not evidence:
             raise StepFailed("it gives no evidence that it was taken back")
         return evidence
+
+    def _hint_of(self, error: BaseException | None) -> str:
+        """What to do about it; commands in it can be typed as they stand."""
+        hint = error.hint if isinstance(error, (StepFailed, TracseqMigrateError)) else ""
+        return hint.replace("`tracseq-migrate ", f"`{self._system.type_this('')}")
 
     # Telling
 
@@ -502,10 +512,6 @@ class Execution:
                 self._system.clock.now(), entry.id, entry.title, doing, error, hint, seconds, again
             )
         )
-
-
-def _hint_of(error: BaseException | None) -> str:
-    return error.hint if isinstance(error, (StepFailed, TracseqMigrateError)) else ""
 
 
 def describe(failed: Failed) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from tracseq_migrate.errors import Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.migration_log.file import recognise
@@ -15,7 +18,10 @@ from tracseq_migrate.ports import Event
 def runs(system: System, week: str | None) -> RunsView:
     """Every run and rollback, oldest first; of one week where one is named."""
     ledger = Ledger(system)
-    return RunsView(system.header, run_lines(ledger.events, week), str(system.log.path))
+    lines = run_lines(ledger.events, week)
+    if system.lease.show() is None:
+        lines = [replace(x, outcome="broken off") if x.outcome == "in progress" else x for x in lines]
+    return RunsView(system.header, lines, str(system.log.path))
 
 
 def render(system: System) -> RunsView:
@@ -30,6 +36,7 @@ def verify_chain(system: System) -> ChainView:
     """Walk the chain, and hold the rendered file against it."""
     events = list(system.store.read())
     verdict = chain.verify(events)
+    lost = None if verdict.broken else _lost_attachment(system, events)
     path = system.log.path
     if not system.files.exists(path):
         file_state = "missing" if events else "not written yet"
@@ -45,11 +52,31 @@ def verify_chain(system: System) -> ChainView:
         system.header,
         verdict.events,
         verdict.head,
-        verdict.broken.seq if verdict.broken else None,
-        verdict.broken.why if verdict.broken else "",
+        verdict.broken.seq if verdict.broken else lost[0] if lost else None,
+        verdict.broken.why if verdict.broken else lost[1] if lost else "",
         str(path),
         file_state,
     )
+
+
+def _lost_attachment(system: System, events: list[Event]) -> tuple[int, str] | None:
+    """The first event whose attachment is gone or does not fit its digest: going back would need it."""
+    for event in events:
+        manifests = event.data.get("undo", {}).get("manifests", {}) if event.type == v.INTENT else {}
+        for service, digest in manifests.items():
+            try:
+                system.store.attachment(digest)
+            except (KeyError, Residue):
+                return event.seq, f"what it keeps of {service} for the way back is gone or was changed"
+    return None
+
+
+_UNFINISHED = {
+    v.RUN_INTERRUPTED: "interrupted",
+    v.RUN_PAUSED: "waiting",
+    v.WAITING: "waiting",
+    v.RUN_RESUMED: "in progress",
+}
 
 
 def run_lines(events: list[Event], week: str | None) -> list[RunLine]:
@@ -64,9 +91,12 @@ def run_lines(events: list[Event], week: str | None) -> list[RunLine]:
             found[event.run_id] = RunLine(
                 event.run_id, event.week, action, event.at, None, data["person"], "in progress"
             )
+            if event.type == v.ROLLBACK_STARTED and data["of"] in found and found[data["of"]].ended is None:
+                found[data["of"]] = replace(
+                    found[data["of"]], outcome="broken off, then taken back", ended=event.at
+                )
         elif event.run_id in found and event.type in (v.RUN_FINISHED, v.ROLLBACK_FINISHED):
-            line = found[event.run_id]
-            found[event.run_id] = RunLine(
-                line.run_id, line.week, line.action, line.began, event.at, line.person, data["outcome"]
-            )
+            found[event.run_id] = replace(found[event.run_id], ended=event.at, outcome=data["outcome"])
+        elif event.run_id in found and event.type in _UNFINISHED:
+            found[event.run_id] = replace(found[event.run_id], outcome=_UNFINISHED[event.type])
     return list(found.values())

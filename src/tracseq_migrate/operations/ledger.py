@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 from tracseq_migrate.errors import Residue
 from tracseq_migrate.journal import chain, vocabulary
 from tracseq_migrate.journal.replay import State, replay
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.ports import Draft, Event
+
+_MACHINE = frozenset({"plan", "undo", "digest", "data"})
+_TEXTS = frozenset(
+    {
+        "ask",
+        "claimed",
+        "command",
+        "detail",
+        "ends",
+        "error",
+        "evidence",
+        "hint",
+        "left",
+        "on",
+        "reason",
+        "summary",
+        "text",
+        "title",
+        "what",
+        "why",
+        "why_not",
+    }
+)
 
 
 class Ledger:
@@ -53,7 +77,7 @@ class Ledger:
             Locked: the lease was lost.
         """
         system = self._system
-        clean = [Draft(d.type, d.week, d.run_id, d.step, system.redact(d.data)) for d in drafts]
+        clean = [Draft(d.type, d.week, d.run_id, d.step, self._cleaned(d.data)) for d in drafts]
         with self._lock:
             if not lease:
                 self.refresh()
@@ -67,6 +91,19 @@ class Ledger:
                 self.events.extend(appended)
                 self.state = replay(appended, self.state)
             return appended
+
+    def _cleaned(self, value: Any, key: str = "") -> Any:
+        """Secrets are taken out of what people will read. What the machine acts by later stays to the letter.
+
+        A plan, an undo or a name with something taken out of it would be another one: going back by it would do another thing.
+        """
+        if key in _MACHINE:
+            return value
+        if isinstance(value, dict):
+            return {name: self._cleaned(item, name) for name, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._cleaned(item, key) for item in value]
+        return self._system.redact(value) if key in _TEXTS else value
 
     def known_head(self, seq: int) -> str | None:
         """The hash of an event of this journal; None where it has no such event."""

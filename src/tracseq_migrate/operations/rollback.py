@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tracseq_migrate.errors import Exit, Locked, NotAllowed, TracseqMigrateError, UsageError
 from tracseq_migrate.journal import vocabulary as v
@@ -12,7 +12,7 @@ from tracseq_migrate.operations.context import context
 from tracseq_migrate.operations.driving import Drive, holding_lease, new_run_id
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.observer import Warned
-from tracseq_migrate.operations.order import standing_on
+from tracseq_migrate.operations.order import shown, standing_on
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import began, finished
 from tracseq_migrate.operations.views import ManualStep, RollbackView
@@ -76,6 +76,10 @@ def rollback(system: System, week: str, options: RollbackOptions) -> int:
         plan = WeekPlan.from_document(state.plan)
         keep = steps_kept(plan, options.to)
         run_id = new_run_id(system)
+        if not options.accept_loss and _accepted_before(ledger, state):
+            options = replace(
+                options, accept_loss=True
+            )  # what the rollback that was broken off was allowed, it still is
         price = count(system, ledger, plan, state, keep)
         _refuse_losses(system, state, price, options)
         began(system, "rollback", plan, run_id)
@@ -98,6 +102,17 @@ def rollback(system: System, week: str, options: RollbackOptions) -> int:
         )
         _warn(system, accepted)
         return _back(system, ledger, plan, run_id=run_id, keep=keep, accept_loss=options.accept_loss)
+
+
+def _accepted_before(ledger: Ledger, state: WeekState) -> bool:
+    """Whether an earlier try to take this very run back was allowed to leave writes behind."""
+    return any(
+        e.type == v.ROLLBACK_STARTED
+        and e.data["of"] == state.run_id
+        and e.data.get("accept_loss", False)
+        and state.status in (WeekStatus.ROLLING_BACK, WeekStatus.RESIDUE)
+        for e in ledger.events
+    )
 
 
 def go_on(system: System, ledger: Ledger, state: WeekState) -> int:
@@ -178,16 +193,22 @@ def preview(system: System, week: str, options: RollbackOptions, *, ask: bool) -
         if ask:
             price = count(system, ledger, plan, state, keep)
     accept = " --accept-loss" if price.losses else ""
+    later = standing_on(ledger.state, state.week)
+    follow = f"rollback {state.week}{accept}"
+    if state.status in (WeekStatus.ROLLED_BACK, WeekStatus.COMPLETED):
+        follow = "status"
+    elif later:
+        follow = f"rollback {later[0].week}"
     return RollbackView(
         system.header,
         state.week,
         state.title,
-        str(state.status),
+        str(shown(state, system.lease.show())),
         steps,
         [{"where": loss.where, "what": loss.what, "key": loss.key, "row": loss.row} for loss in price.rows],
         list(price.unknown),
         refused,
-        system.type_this(f"rollback {state.week}{accept}"),
+        system.type_this(follow),
     )
 
 
@@ -242,7 +263,8 @@ def _losses_of(
 
 def _state_of(system: System, ledger: Ledger, week: str) -> WeekState:
     """A week by its name in the journal, or by its plan."""
-    state = ledger.state.week(week if week in ledger.state.weeks else system.shelf.find(week).week)
+    known = week in ledger.state.weeks or week in system.shelf.names()
+    state = ledger.state.week(week if known else system.shelf.find(week).week)
     if state.status is WeekStatus.NEVER_RUN:
         raise NotAllowed(
             f"{state.week} was never run in environment {system.environment}: there is nothing to go back from",

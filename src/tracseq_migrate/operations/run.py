@@ -15,6 +15,7 @@ from tracseq_migrate.errors import (
     Residue,
     TracseqMigrateError,
     UsageError,
+    signal_name,
 )
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import WeekState, WeekStatus
@@ -67,6 +68,12 @@ def run(system: System, week: str, options: RunOptions) -> int:
             raise _in_progress(system, before.state.week(plan.week))
         case WeekStatus.RESIDUE:
             raise _residue(system, before.state.week(plan.week))
+    if system.asker.present and before.state.week(plan.week).status is not WeekStatus.WAITING:
+        # Questions come before the lock is taken: an unanswered one must not keep others out.
+        refuse(system, plan.week, list(order_checks(system, before, plan)))
+        with holding_lease(system, timeout=options.lock_timeout):
+            pass  # whoever is at work now is known before anybody is asked anything
+        sign_now(system, before, plan, digest, options)
     with holding_lease(system, timeout=options.lock_timeout):
         ledger = Ledger(system)
         state = ledger.state.week(plan.week)
@@ -168,10 +175,8 @@ def _already(system: System, ledger: Ledger, plan: WeekPlan, digest: str) -> int
 def _start(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options: RunOptions) -> int:
     run_id = new_run_id(system)
     began(system, "run", plan, run_id)
-    refuse(system, plan.week, list(order_checks(system, ledger, plan)))  # before anybody is asked anything
-    collect_signatures(
-        system, ledger, plan, digest=digest, confirm=options.confirm, assume_yes=options.assume_yes
-    )
+    refuse(system, plan.week, list(order_checks(system, ledger, plan)))
+    sign_now(system, ledger, plan, digest, options)
     checks = preflight(system, ledger, plan, digest=digest)
     if system.interrupt.requested:
         raise Interrupted(system.interrupt.requested, state="Nothing was changed.")
@@ -200,11 +205,19 @@ def _start(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options:
     return drive.forward(until=options.until)
 
 
+def sign_now(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options: RunOptions) -> None:
+    """Sign what this call may sign."""
+    collect_signatures(
+        system, ledger, plan, digest=digest, confirm=options.confirm, assume_yes=options.assume_yes
+    )
+
+
 def _go_on(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, options: RunOptions) -> int:
     later = standing_on(ledger.state, plan.week)
     if later:
         refuse_later(system, plan.week, later)
     began(system, "resume", plan, state.run_id)
+    fresh = _seen_again(system, ledger, state)
     collect_signatures(
         system, ledger, plan, digest=state.digest, confirm=options.confirm, assume_yes=options.assume_yes
     )
@@ -213,9 +226,37 @@ def _go_on(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, opt
         v.run_resumed(plan.week, state.run_id, person=person, command=system.command, direction="forward")
     )
     drive = Drive(
-        system, ledger, plan, run_id=state.run_id, digest=state.digest, assume_yes=options.assume_yes
+        system,
+        ledger,
+        plan,
+        run_id=state.run_id,
+        digest=state.digest,
+        assume_yes=options.assume_yes,
+        seen_again=fresh,
     )
     return drive.forward(until=options.until)
+
+
+def _seen_again(system: System, ledger: Ledger, state: WeekState) -> dict[str, str]:
+    """What is seen now of the steps that were done before a wait, by step.
+
+    Where a step is in doubt it is settled first, since the others may stand on it; then nothing is asked here.
+
+    Raises:
+        Different: something that was done is so no more.
+    """
+    if state.in_doubt():
+        return {}
+    lines = ask_again(system, ledger, state)
+    wrong = [line for line in lines if line.verdict != "pass"]
+    if wrong:
+        text = "; ".join(f"{line.step}: {line.detail}" for line in wrong)
+        raise Different(
+            f"{state.week} cannot go on, because reality has drifted from what was done: {text}",
+            state=f"{state.week} is as it was; nothing was changed.",
+            hint=f"Mend it and go on, or `{system.type_this(f'rollback {state.week}')}`.",
+        )
+    return {line.step: line.detail for line in lines}
 
 
 def _in_progress(system: System, state: WeekState) -> TracseqMigrateError:
@@ -227,10 +268,16 @@ def _in_progress(system: System, state: WeekState) -> TracseqMigrateError:
             f"{state.week} is {state.status}: {who} holds the lock with `{info.holder.command}`",
             hint=f"Wait for it; `{system.type_this('status')}` shows how far it is.",
         )
-    doubtful = ", ".join(step.id for step in state.in_doubt()) or "none: it stopped between two steps"
+    doubtful = ", ".join(step.id for step in state.in_doubt())
     name = state.status if state.status is WeekStatus.ROLLING_BACK else WeekStatus.IN_DOUBT
+    how = (
+        f"a run was interrupted ({signal_name(state.interrupted)})"
+        if state.interrupted
+        else "a run was broken off"
+    )
     return InProgress(
-        f"{state.week} is {name}: a run was broken off; steps in doubt: {doubtful}",
+        f"{state.week} is {name}: {how}"
+        + (f"; steps in doubt: {doubtful}" if doubtful else " between two steps"),
         state=f"{state.week} is as the run left it.",
         hint=f"`{system.type_this(f'resume {state.week}')}` finds out and goes on; "
         f"`{system.type_this(f'rollback {state.week}')}` goes back.",

@@ -66,6 +66,12 @@ def sign_item(
             f"{plan.week}: {item.id} must be signed with evidence ({item.ask})",
             hint=f"`{command_for(system, plan.week, item)}`",
         )
+    held = holding(ledger.state.week(plan.week).signatures, item.id, digest, system.clock.now())
+    if len(held) < item.approvals and system.identity.whoami().name in {s.person for s in held}:
+        raise NotAllowed(
+            f"{plan.week}: you have signed {item.id} already; {item.approvals} different people must",
+            hint=f"Another person types `{command_for(system, plan.week, item)}`.",
+        )
     return sign(
         system,
         ledger,

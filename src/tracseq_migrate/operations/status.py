@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tracseq_migrate.errors import Exit, InvalidInput, InvalidSetup
-from tracseq_migrate.journal.replay import State, WeekState, WeekStatus
+from tracseq_migrate.errors import Exit, InvalidInput, InvalidSetup, signal_name
+from tracseq_migrate.journal.replay import State, StepStatus, WeekState, WeekStatus
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.order import STANDING, missing_needs, shown
 from tracseq_migrate.operations.system import System
@@ -44,7 +44,8 @@ def status(system: System, week: str | None = None) -> StatusView:
     obligations = [
         ObligationLine(o.week, o.step, o.what, o.ends, o.since) for o in ledger.state.obligations.values()
     ]
-    drift = any(line.drift for line in flags)
+    warnings, fallen = _proxy_and_services(system, ledger, services)
+    drift = bool(fallen) or any(line.drift for line in flags)
     command, reason = _next(system, ledger.state, every, lock, drift=drift)
     standing = [plan for plan in every if ledger.state.week(plan.week).status in STANDING]
     return StatusView(
@@ -58,7 +59,8 @@ def status(system: System, week: str | None = None) -> StatusView:
         command,
         reason,
         ledger.state.events,
-        [*broken, *_warnings(readings)],
+        [*broken, *_warnings(readings), *warnings],
+        fallen,
     )
 
 
@@ -86,8 +88,10 @@ def exit_code(view: StatusView) -> Exit:
     ):
         if state in states:
             return code
-    if any(line.drift for line in view.flags):
+    if view.fallen or any(line.drift for line in view.flags):
         return Exit.DIFFERENT
+    if view.warnings or any(line.health == "unknown" for line in view.services):
+        return Exit.ERROR  # what could not be asked is not well
     return Exit.WAITING if WeekStatus.WAITING in states else Exit.DONE
 
 
@@ -123,7 +127,9 @@ def _detail(state: WeekState, status: WeekStatus) -> str:
         return "; ".join(state.left)
     if status is WeekStatus.IN_DOUBT:
         steps = ", ".join(step.id for step in state.in_doubt())
-        how = f"interrupted by signal {state.interrupted}" if state.interrupted else "a run was broken off"
+        how = (
+            f"interrupted ({signal_name(state.interrupted)})" if state.interrupted else "a run was broken off"
+        )
         return f"{how}; steps in doubt: {steps}" if steps else f"{how} between two steps"
     return ""
 
@@ -144,6 +150,32 @@ def _service_line(system: System, name: str) -> ServiceLine:
     return ServiceLine(
         name, state, "pass" if healthy else "fail", "" if healthy else f"answers {answer.status}"
     )
+
+
+def _proxy_and_services(
+    system: System, ledger: Ledger, lines: Sequence[ServiceLine]
+) -> tuple[list[str], list[str]]:
+    """What could not be asked, and what the weeks in force stand on and is no more."""
+    warnings, fallen = [], []
+    try:
+        unfinished = system.rollout(ledger.events).unfinished()
+    except Unreachable as error:
+        warnings.append(str(system.redact(str(error))))
+    else:
+        if unfinished:
+            fallen.append(unfinished)
+    by_name = {line.name: line for line in lines}
+    for week in ledger.state.weeks.values():
+        if week.status not in STANDING or not week.plan:
+            continue
+        for entry in WeekPlan.from_document(week.plan).entries():
+            for name in getattr(entry.step, "up", ()):
+                line = by_name.get(name)
+                if line is not None and line.health != "pass":
+                    fallen.append(
+                        f"{week.week} stands on {name}, which is {line.state} {line.detail}".rstrip()
+                    )
+    return warnings, fallen
 
 
 def _reading(system: System, instance: str) -> GatewayFlags | Unreachable:
@@ -212,11 +244,12 @@ def _journaled_flags(state: State) -> dict[str, tuple[str, bool]]:
     """What the weeks in force have set, by flag: (week, value), the newest last."""
     found: dict[str, tuple[str, bool]] = {}
     for week in sorted(state.weeks.values(), key=lambda w: w.begun):
-        if week.status not in STANDING or not week.plan:
+        if week.status not in (*STANDING, WeekStatus.WAITING) or not week.plan:
             continue
         for entry in WeekPlan.from_document(week.plan).entries():
             wanted = getattr(entry.step, "set_", None)
-            if isinstance(wanted, dict):
+            record = week.steps.get(entry.id)
+            if isinstance(wanted, dict) and record and record.status is StepStatus.VERIFIED:
                 found.update({flag: (week.week, value) for flag, value in wanted.items()})
     return found
 

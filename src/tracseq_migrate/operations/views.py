@@ -116,6 +116,9 @@ class StatusView(View):
     next_reason: str
     events: int
     warnings: Sequence[str] = ()
+    """What could not be asked."""
+    fallen: Sequence[str] = ()
+    """What weeks in force stand on, and is no more: a service that is down, an instance out of rotation."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tracseq_migrate.step import Step, Uses
 
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Sentence = Annotated[str, StringConstraints(min_length=1)]
-Time = Annotated[Duration, Field(gt=0)]
+Time = Annotated[Duration, Field(gt=0, le=366 * 86400)]
 Risk = Literal["low", "medium", "high"]
 
 

@@ -99,7 +99,11 @@ def carry_out(
     began = ctx.clock.monotonic()
     probing = ctx.prober.start(_probe_targets(ctx, flip.expect), rate=PROBES_A_SECOND)
     try:
-        written = _declare(ctx, flip)
+        try:
+            ctx.rollout.unfinished()  # who cannot be asked cannot be switched: better known before anything is written
+        except Unreachable as error:
+            raise StepFailed(str(error)) from error
+        written = declare(ctx, flip)
         ctx.say(
             "bringing instances up with the flags, out of rotation"
             if ctx.rollout.strategy == "proxy"
@@ -143,7 +147,7 @@ def put_back(ctx: StepContext, flip: Flip, *, before_commit: Callable[[], None] 
         ctx.say(f"trying once more, less gently: {gentle.message}")
         began = ctx.clock.monotonic()
         before_commit()
-        _declare(ctx, flip)
+        declare(ctx, flip)
         ctx.rollout.abort(flip.expect, timeout=ctx.remaining())
         readings = see(ctx, flip.expect)
         ctx.journal.settle(OWED)
@@ -185,7 +189,7 @@ def see(ctx: StepContext, expect: Mapping[str, bool]) -> int:
     return readings
 
 
-def _declare(ctx: StepContext, flip: Flip) -> bool:
+def declare(ctx: StepContext, flip: Flip) -> bool:
     """Write the store where it does not say so yet. The owed reload is journaled first: it survives a crash."""
     try:
         now = ctx.flags.read()

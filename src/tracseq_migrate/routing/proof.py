@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -114,7 +115,14 @@ def who_answers(
     after = {side: _count(http, name, route.prefix, left()) for side, name in sides.items()}
     by_print, print_reason = _by_fingerprint(verdicts, telling, route, monolith)
     by_count, count_reason, rise = _by_counters(before, after, requests, route, monolith)
+    worse = [
+        f"{path}: {stable[Side.SERVICE][path]['status']} instead of {stable[Side.MONOLITH][path]['status']}"
+        for path in asked
+        if stable[Side.MONOLITH][path].get("status", "").startswith("2")
+        and stable[Side.SERVICE][path].get("status", "2")[:1] != "2"
+    ]
     data = {
+        "worse": worse,
         "prefix": route.prefix,
         "through": through,
         "requests": requests,
@@ -155,8 +163,14 @@ def prove(
         timeout=timeout,
         requests=requests,
     )
-    if proof.side is Side.SERVICE and not proof.errors:
+    worse: Sequence[str] = proof.data.get("worse", ())
+    if proof.side is Side.SERVICE and not proof.errors and not worse:
         return proof
+    if proof.side is Side.SERVICE and worse and not proof.errors:
+        raise StepFailed(
+            f"{route.prefix} through {through}: {route.service} answers, but worse than {monolith} does: {'; '.join(worse)}",
+            hint=f"Look at what {route.service} lacks, before users do.",
+        )
     what = {
         Side.SERVICE: f"{route.service} answered {proof.errors} of {requests} requests with an error",
         Side.MONOLITH: f"{monolith} answered, not {route.service}",
@@ -283,10 +297,15 @@ def _count(http: Http, target: str, prefix: str, timeout: float) -> float | None
         return None
     if answer.status != 200:
         return None
-    samples = [
-        (dict(_LABEL.findall(labels)), float(value))
-        for labels, value in _SAMPLE.findall(answer.body.decode("utf-8", "replace"))
-    ]
+    samples = []
+    for labels, value in _SAMPLE.findall(answer.body.decode("utf-8", "replace")):
+        try:
+            number = float(value)
+        except ValueError:
+            return None
+        if not math.isfinite(number):
+            return None
+        samples.append((dict(_LABEL.findall(labels)), number))
     if not any("prefix" in labels for labels, _ in samples):
         return None
     return sum(value for labels, value in samples if labels.get("prefix") == prefix)

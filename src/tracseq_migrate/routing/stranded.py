@@ -66,7 +66,12 @@ def written_since(databases: Databases, before: Manifest, *, timeout: float) -> 
         if changed:
             shown = changed[:_ROWS_SHOWN]
             rows = databases.rows(before.database, name, shown, timeout=timeout)
-            content = dict(zip(shown, rows, strict=True)) if len(rows) == len(shown) else {}
+            content = dict(zip(shown, rows, strict=False)) if len(rows) == len(shown) else {}
+            if not content:  # one of them vanished meanwhile: each is asked for by itself
+                for key in shown:
+                    one = databases.rows(before.database, name, [key], timeout=timeout)
+                    if one:
+                        content[key] = one[0]
         for key in changed:
             what = "updated" if key in then_rows else "inserted"
             losses.append(Loss(where, "updated" if what == "updated" else "inserted", key, content.get(key)))

@@ -124,6 +124,8 @@ class State:
     postgres_bin: str = ""
     postgres_prefix: list[str] = field(default_factory=list)
     faults: dict[str, Any] = field(default_factory=dict)
+    # Name -> SHA-256 of the operator's files as `up` wrote them.
+    written: dict[str, str] = field(default_factory=dict)
 
     @property
     def layout(self) -> Layout:
@@ -210,6 +212,18 @@ class State:
                 hint=f"Move it back there and type `tracseq-migrate sandbox down --dir {state.root}`.",
             )
         return state
+
+
+def around(folder: Path) -> Path | None:
+    """The sandbox's folder that a folder is, or is in; None where it is in none."""
+    for each in (folder, *folder.parents):
+        try:
+            document = json.loads((each / "sandbox.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(document, dict) and document.get("type") == "sandbox-state":
+            return each
+    return None
 
 
 def choose_socket_folder(layout: Layout) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import os
 import shutil
@@ -53,6 +54,14 @@ class Wishes:
     gateway_faults: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What `down` did not remove: ``stays`` is in the sandbox's folder, ``aside`` was edited and moved within it."""
+
+    stays: tuple[Path, ...] = ()
+    aside: tuple[Path, ...] = ()
+
+
 def layout_of(folder: Path) -> Layout:
     """The layout of a sandbox's folder, whether or not it exists."""
     return Layout(folder.expanduser().resolve())
@@ -85,8 +94,10 @@ def up(wishes: Wishes, *, say: Say) -> tuple[dict[str, Any], bool]:
         return document(state), True
 
 
-def down(folder: Path, *, keep: bool, say: Say) -> bool:
-    """Stop everything, and remove what `up` made unless ``keep``. Returns whether there was a sandbox.
+def down(folder: Path, *, keep: bool, say: Say) -> Taken | None:
+    """Stop everything, and remove what `up` made unless ``keep``; None where there was no sandbox.
+
+    An environment file or a flag file that is no longer as `up` wrote it is moved aside and kept.
 
     Raises:
         InvalidSetup: the folder's ``sandbox.json`` is not one of ours; nothing was touched.
@@ -94,17 +105,18 @@ def down(folder: Path, *, keep: bool, say: Say) -> bool:
     """
     layout = layout_of(folder)
     if not layout.root.is_dir():
-        return False
+        return None
     with alone(layout):
         state = State.load(layout)
         if state is None:
-            return False
+            return None
         say("stopping")
         if keep:
             _stop(state)
-        else:
-            _take_down(state)
-        return True
+            return Taken()
+        aside = _take_down(state)
+        stays = sorted(layout.root.iterdir()) if layout.root.exists() else []
+        return Taken(tuple(stays), tuple(aside))
 
 
 def status(folder: Path) -> dict[str, Any]:
@@ -243,13 +255,30 @@ def _set_aside(layout: Layout, say: Say) -> None:
     old = [path for path in (layout.journal, layout.log) if path.exists()]
     if not old:
         return
+    folder = _earlier(layout)
+    for path in old:
+        path.rename(folder / path.name)
+    say(f"the journal and log of an earlier sandbox are now in {folder}")
+
+
+def _earlier(layout: Layout) -> Path:
+    """A new folder for what must not be lost."""
     folder = layout.root / "earlier" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     while folder.exists():
         folder = folder.with_name(folder.name + "+")
     folder.mkdir(parents=True)
-    for path in old:
-        path.rename(folder / path.name)
-    say(f"the journal and log of an earlier sandbox are now in {folder}")
+    return folder
+
+
+def _edited(state: State) -> list[Path]:
+    """The operator's files that are no longer as `up` wrote them."""
+
+    def as_written(path: Path) -> bool:
+        return hashlib.sha256(path.read_bytes()).hexdigest() == state.written.get(path.name)
+
+    return [
+        path for path in (state.layout.config, state.flag_file) if path.is_file() and not as_written(path)
+    ]
 
 
 def _create(state: State, proxy_binary: Path | None, say: Say) -> None:
@@ -270,8 +299,11 @@ def _create(state: State, proxy_binary: Path | None, say: Say) -> None:
     superuser_dsn = cluster.dsn("postgres", user=postgres.SUPERUSER, password=superuser)
     for name, dsn in {**dsns, "superuser": superuser_dsn}.items():
         _write_private(layout.dsn_file(name), dsn + "\n")
-    state.flag_file.write_bytes(flag_file(state))
-    layout.config.write_text(environment_file(state), "utf-8")
+    texts = {state.flag_file: flag_file(state), layout.config: environment_file(state).encode()}
+    state.written = {path.name: hashlib.sha256(text).hexdigest() for path, text in texts.items()}
+    state.save()
+    for path, text in texts.items():
+        path.write_bytes(text)
 
     supervisor = Supervisor(state)
     supervisor.configure(programs.write(state, proxy_binary))
@@ -317,6 +349,23 @@ def _start_the_rest(state: State, supervisor: Supervisor, say: Say) -> None:
     supervisor.start_program("monolith")
     for name in ("monolith", *state.instances, "gateway"):
         _wait_healthy(state, name)
+    if state.proxy == "haproxy":
+        _wait_in_rotation(state)
+
+
+def _wait_in_rotation(state: State) -> None:
+    """Return when haproxy sends requests to every instance: one that was slow to start comes in after the others."""
+    from tracseq_migrate.adapters.haproxy import HaproxyProxy
+
+    proxy = HaproxyProxy(str(state.proxy_socket), "gateway")
+    deadline = time.monotonic() + _PATIENCE
+    while missing := set(state.instances) - proxy.in_rotation():
+        if time.monotonic() >= deadline:
+            raise TracseqMigrateError(
+                f"haproxy does not take {' and '.join(sorted(missing))} into rotation",
+                state="Nothing of the sandbox is left running.",
+            )
+        time.sleep(0.05)
 
 
 def _wait_healthy(state: State, name: str) -> None:
@@ -381,8 +430,8 @@ def _stop(state: State, *, discard: bool = False) -> None:
     leftovers.end(state)
 
 
-def _take_down(state: State) -> None:
-    """Stop, and remove every file that `up` made; others stay."""
+def _take_down(state: State) -> list[Path]:
+    """Stop, and remove every file that `up` made; others stay. Returns where edited ones are now."""
     faults.unmount(state)
     _stop(state, discard=True)
     layout = state.layout
@@ -391,6 +440,10 @@ def _take_down(state: State) -> None:
     for folder in (layout.postgres, layout.run, layout.logs, layout.secrets):
         if folder.exists():
             shutil.rmtree(folder)
+    aside = []
+    if edited := _edited(state):
+        folder = _earlier(layout)
+        aside = [path.rename(folder / path.name) for path in edited]
     for file in (state.flag_file, layout.config):
         file.unlink(missing_ok=True)
     with contextlib.suppress(OSError):  # something of somebody else is in it
@@ -399,6 +452,7 @@ def _take_down(state: State) -> None:
     if state.made_root:
         with contextlib.suppress(OSError):
             layout.root.rmdir()
+    return aside
 
 
 def _sql_name(database: str) -> str:

@@ -23,7 +23,8 @@ _ALREADY_STARTED = 60
 _NOT_RUNNING = 70
 
 # Paths are relative to the run folder, in which the daemon is started: the file's format would give a meaning of
-# its own to a percent sign, a semicolon or a space in them.
+# its own to a percent sign, a semicolon or a space in them. Those of the programs' logs are told to whoever asks, who
+# is in a folder of its own, and have the run folder put in: by the second of two readings, since these are read twice.
 _HEAD = """\
 ; Written by `tracseq-migrate sandbox up`.
 [unix_http_server]
@@ -55,7 +56,7 @@ startretries={retries}
 stopsignal={signal}
 stopwaitsecs={patience}
 redirect_stderr=true
-stdout_logfile=../logs/{name}.log
+stdout_logfile=%%(here)s/../logs/{name}.log
 stdout_logfile_maxbytes=5MB
 stdout_logfile_backups=1
 """

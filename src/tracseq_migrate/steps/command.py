@@ -13,6 +13,8 @@ from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports import CommandResult, Route
 from tracseq_migrate.step import (
     REVERSIBLE,
+    UNDONE,
+    Concern,
     Done,
     Effect,
     EffectKind,
@@ -74,6 +76,24 @@ class CommandStep(Step):
     def touches(self) -> frozenset[str]:
         return frozenset({"command"})
 
+    def concerns(self, ctx: StepContext) -> list[Concern]:
+        question = f"{self.title}: its effect can be seen"
+        looked = self.probe_ or self.verify_
+        try:
+            seen = self._look(ctx, looked)
+        except StepFailed as error:
+            return [Concern(question, "unknown", error.message, error.hint)]
+        if seen.code:
+            return []
+        return [
+            Concern(
+                question,
+                "fail",
+                f"{self._show(looked)} exits 0 before the command has run, so it cannot tell whether the command did anything",
+                "Give one that fails until the effect is there; where it is there already, take the step out.",
+            )
+        ]
+
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         lines = [
             known(f"runs {self._show(self.run)}{' in a shell' if self.shell else ''}"),
@@ -116,8 +136,17 @@ class CommandStep(Step):
         result = self._sound(self.revert_, self._run(ctx, self.revert_))
         looked = self.probe_ or self.verify_
         seen = self._look(ctx, looked)
+        undone = f"{ctx.step_id}{UNDONE}"
+        for approval in ctx.approvals(undone):
+            return [
+                Evidence(f"{approval.person} says that it is undone: {approval.evidence}", {"signed": undone})
+            ]
         if seen.code == 0:
-            raise StepFailed(f"{self._show(self.revert_)} exited 0, but the effect is still there")
+            raise StepFailed(
+                f"{self._show(self.revert_)} exited 0, but by {self._show(looked)} the effect is still there",
+                hint=f"If it is undone and {self._show(looked)} cannot tell, a person may sign for that: "
+                f'`tracseq-migrate approve {ctx.week} {undone} --evidence "..."`; then roll back again.',
+            )
         if seen.code < 0 or (self.probe_ is not None and seen.code != 1):
             raise StepFailed(
                 f"{self._show(self.revert_)} exited 0, but {self._show(looked)} could not tell whether the effect is gone "
@@ -131,7 +160,7 @@ class CommandStep(Step):
         if self.revert_ is None:
             return [f"nothing takes it back: {self.irreversible}"]
         place = f"cd {shlex.quote(self.cwd)} && " if self.cwd else ""
-        return [place + self._show(self.revert_)]
+        return [place + (" ".join(self.revert_) if self.shell else shlex.join(self.revert_))]
 
     def _ask(self, ctx: StepContext) -> Probed:
         """Nothing but a person can tell."""

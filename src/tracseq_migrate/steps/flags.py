@@ -10,7 +10,7 @@ from pydantic import Field
 from tracseq_migrate.errors import InvalidSetup, StepFailed
 from tracseq_migrate.ports import FlagFile, Route, Unreachable
 from tracseq_migrate.routing import proof, stranded, values
-from tracseq_migrate.routing.flip import OWED, SWITCHING, Flip, carry_out, put_back, see
+from tracseq_migrate.routing.flip import OWED, SWITCHING, Flip, carry_out, declare, put_back, see
 from tracseq_migrate.routing.readback import CONNECTIONS, describe, disagreements, wrong_flags
 from tracseq_migrate.step import (
     Concern,
@@ -64,6 +64,12 @@ class FlagsStep(Step):
         return frozenset({"gateway"})
 
     def findings(self) -> list[str]:
+        off = [flag for flag, value in self.set_.items() if not value]
+        if off:
+            return [
+                f"it turns {', '.join(off)} off, which would hide what was written on the service since: "
+                "roll back the week that turned it on instead"
+            ]
         if self.writes is None and any(self.set_.values()):
             return [
                 "it turns flags on, but does not say what becomes of the data behind them: "
@@ -94,6 +100,15 @@ class FlagsStep(Step):
         found = [Concern(question, "fail", text) for text in ctx.flags.findings(self.set_)]
         found += self._concerns_of_gateway(ctx, store)
         found += self._concerns_of_rollout(ctx)
+        found += [
+            Concern(
+                question,
+                "unknown",
+                f"the environment names no database for {service}, so what is written there could never be counted",
+                f"Give services.{service}.database in the environment file.",
+            )
+            for service in self._uncounted(ctx)
+        ]
         for service, database in self._stores(ctx).items():
             try:
                 ctx.databases.manifest(database, timeout=ctx.remaining(60.0))
@@ -212,9 +227,9 @@ class FlagsStep(Step):
             manifests[service] = ctx.journal.attach(stranded.pack(manifest))
         return {
             "location": store.location,
-            "entries": {flag: store.entries.get(flag) for flag in self.set_},
             "values": {flag: store.values.get(flag) for flag in self.set_},
             "effective": effective,
+            "instances": list(ctx.gateway.instances),
             "manifests": manifests,
         }
 
@@ -243,10 +258,10 @@ class FlagsStep(Step):
             store = self._read(ctx)
         except StepFailed as error:
             return Probed(Found.UNKNOWN, error.message)
-        entries: Mapping[str, str | None] = undo["entries"]
+        declared: Mapping[str, str | None] = undo["values"]
         before: Mapping[str, bool] = undo["effective"]
         written = all(values.read(store.values.get(flag)) is value for flag, value in self.set_.items())
-        restored = all(store.entries.get(flag) == entries[flag] for flag in self.set_)
+        restored = all(store.values.get(flag) == declared[flag] for flag in self.set_)
 
         def wrong(expect: Mapping[str, bool]) -> str:
             everywhere = [*ctx.gateway.instances, None]
@@ -282,22 +297,38 @@ class FlagsStep(Step):
 
     def losses(self, ctx: StepContext, undo: Undo) -> list[Loss]:
         found: list[Loss] = []
+        for service in self._uncounted(ctx):
+            raise Unreachable(f"what {service} keeps", "the environment names no database for it")
         for digest in undo["manifests"].values():
             before = stranded.unpack(ctx.journal.attachment(digest))
             found.extend(stranded.written_since(ctx.databases, before, timeout=ctx.remaining(120.0)))
         return found
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
-        back = Flip(undo["entries"], undo["effective"])
-        # Before the first switch nobody was sent to the new side, so nothing of theirs can be left there.
-        counting = SWITCHING in checkpoints and not ctx.accept_loss
+        back = Flip(undo["values"], undo["effective"])
+        moved = SWITCHING in checkpoints
+        uncounted = ""
+
+        def count() -> list[Loss]:
+            """Counted always: an instance that crashed and came back may have sent clients over before the switch."""
+            nonlocal uncounted
+            if ctx.accept_loss:
+                return []
+            try:
+                return self.losses(ctx, undo)
+            except Unreachable as error:
+                if moved:
+                    raise
+                uncounted = str(error)
+                return []
+
         # Whoever is on the old side already stays there: sent away again, they would leave behind what they wrote meanwhile.
         away = disagreements(
             ctx.gateway, back.expect, instances=[None], connections=CONNECTIONS, timeout=ctx.remaining(5.0)
         )
 
         def refuse_losses() -> None:
-            losses = self.losses(ctx, undo) if counting and away else []
+            losses = count() if away else []
             if losses:
                 raise LossRefused(losses)
 
@@ -312,11 +343,19 @@ class FlagsStep(Step):
                 # force is put in force again.
                 carry_out(ctx, Flip(self._entries(), dict(self.set_)), prove=lambda _: ())
                 raise
+            except StepFailed:
+                self._keep_declared(ctx, back)
+                raise
         readings = see(ctx, back.expect)
         evidence.append(
             Evidence(f"the flags are as before: {readings} readings agree", {"readings": readings})
         )
-        late = self.losses(ctx, undo) if counting else []
+        late = count()
+        if uncounted:
+            text = (
+                f"no client was sent over; what was written there otherwise could not be counted: {uncounted}"
+            )
+            evidence.append(Evidence(text))
         if late:
             raise StepFailed(
                 f"the flags are as before, but {len(late)} writes came in during the switch and are on the new side only: "
@@ -325,18 +364,40 @@ class FlagsStep(Step):
             )
         return evidence
 
+    def _keep_declared(self, ctx: StepContext, back: Flip) -> None:
+        """Going back failed. Where every instance still has the new flags, the store must say so too: otherwise the next restart
+        of an instance would send clients back, uncounted."""
+
+        def having(expect: Mapping[str, bool]) -> bool:
+            return any(
+                not disagreements(ctx.gateway, expect, instances=[name], connections=1, timeout=2.0)
+                for name in ctx.gateway.instances
+            )
+
+        if having(self.set_) and not having(back.expect):
+            declare(ctx, Flip(self._entries(), dict(self.set_)))
+
+    def _uncounted(self, ctx: StepContext) -> list[str]:
+        """Services whose writes would be stranded, and of which nobody can say where they keep them."""
+        return [
+            service
+            for service, kind in self._declared_writes(ctx.routes).items()
+            if kind == "stranded" and service not in ctx.stores
+        ]
+
     def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
         lines = []
-        for flag, entry in undo["entries"].items():
-            if entry is None:
+        for flag, value in undo["values"].items():
+            if value is None:
                 lines.append(f"in {undo['location']}: take the line of {flag} away")
             else:
-                lines.append(f"in {undo['location']}: {entry.strip()}")
-        lines.append("let every gateway instance start anew, so that it reads the file")
-        for flag, value in undo["effective"].items():
+                lines.append(f"in {undo['location']}: {flag}={value}")
+        instances = undo.get("instances") or ["every gateway instance"]
+        lines.append(f"start anew, one after the other, so that each reads the file: {', '.join(instances)}")
+        for flag, on in undo["effective"].items():
             key = routes[flag].key if flag in routes else flag
             lines.append(
-                f"GET /routing-status at every instance: feature_flags.{key} must be {values.spell(value)}"
+                f"GET /routing-status at every instance: feature_flags.{key} must be {values.spell(on)}"
             )
         return lines
 

@@ -166,6 +166,7 @@ class ServicesStep(Step):
         for name in reversed(self._names):
             was = before[name]
             if was == ServiceState.EXTERNAL:
+                evidence.append(Evidence(f"{name} is left to whoever runs it, as before", {"service": name}))
                 continue
             ran = was in (ServiceState.RUNNING, ServiceState.STARTING)
             self._bring(ctx, name, up=ran)
@@ -174,15 +175,20 @@ class ServicesStep(Step):
             state = _state(ctx, name)
             if not _same(str(state), was):
                 raise StepFailed(f"{name} is {state}; before the run it was {was}")
-            evidence.append(Evidence(f"{name} is {state} again", {"service": name, "state": str(state)}))
+            word = "down again (its process had failed)" if state is ServiceState.FAILED else f"{state} again"
+            evidence.append(Evidence(f"{name} is {word}", {"service": name, "state": str(state)}))
         return evidence
 
     def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
         before: dict[str, str] = undo["before"]
+        ran = (ServiceState.RUNNING, ServiceState.STARTING)
         return [
-            f"{'start' if was in (ServiceState.RUNNING, ServiceState.STARTING) else 'stop'} {name} (it was {was})"
-            for name, was in reversed(before.items())
-            if was != ServiceState.EXTERNAL
+            *(f"start {name} (it was {before[name]})" for name in reversed(self.down) if before[name] in ran),
+            *(
+                f"stop {name} (it was {before[name]})"
+                for name in reversed(self.up)
+                if before[name] not in (*ran, ServiceState.EXTERNAL)
+            ),
         ]
 
     def _verbs(self) -> Iterable[tuple[str, str]]:

@@ -9,13 +9,15 @@ from tracseq_migrate.operations.views import ValidateView
 
 
 def render_findings(view: ValidateView, look: Look) -> list[Block]:
-    """One paragraph a finding: ``file:line:column: message (remedy)``."""
-    blocks: list[Block] = [Space()]
+    """One paragraph a finding: ``file:line:column: message (remedy)``; in brief, nothing else."""
+    blocks: list[Block] = [] if look.brief else [Space()]
     for finding in view.findings:
         place = f"{finding.file}:{finding.line}:{finding.column}:"
         remedy = f" ({finding.remedy})" if finding.remedy else ""
         line: Line = ((place, Tone.STRONG), f" {finding.message}", (remedy, Tone.INFO))
         blocks.append(Paragraph(line))
+    if look.brief:
+        return blocks
     unknown = (look.marks.unknown, Tone.DOUBT)
     blocks += [Paragraph((f"not known: {text}",), mark=unknown) for text in view.unknown]
     files = f"{len(view.files)} file{'' if len(view.files) == 1 else 's'}"

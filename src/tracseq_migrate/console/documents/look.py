@@ -29,6 +29,8 @@ class Look:
 
     marks: Marks
     now: datetime
+    brief: bool = False
+    """Only what must be known: `-q`."""
 
     def verdict(self, verdict: str) -> tuple[str, Tone]:
         """The mark of a check."""

@@ -10,13 +10,24 @@ from tracseq_migrate.console.ink import Line, Tone
 from tracseq_migrate.console.moments import ago
 from tracseq_migrate.operations.views import FlagLine, ServiceLine, StatusView, VerifyView, WeekLine
 
+_STEP_WORDS = {
+    "intent": "begun, outcome unknown",
+    "applied": "done, not yet seen",
+    "verified": "done",
+    "reverting": "going back, outcome unknown",
+    "revert-failed": "could not go back",
+}
+"""For the statuses of the journal that are not words of people; JSON keeps those."""
 _STEP_MARKS = {"verified": "pass", "failed": "fail", "revert-failed": "fail"}
 
 
 def render_status(view: StatusView, look: Look) -> list[Block]:
     """The whole migration at a glance; drift and what is owed stand before what is well."""
-    blocks: list[Block] = [Space(), Bar(view.progress, "progress")]
+    blocks: list[Block] = [Space()]
+    if view.progress or any(week.progress for week in view.weeks):
+        blocks.append(Bar(view.progress, "progress"))
     blocks += [Paragraph((text,), mark=(look.marks.warn, Tone.WARN)) for text in view.warnings]
+    blocks += [Paragraph((text,), mark=(look.marks.failed, Tone.BAD)) for text in view.fallen]
     blocks.append(Heading("Weeks"))
     blocks.append(
         Rows(("", "", "", "state", "since", "risk", "needs"), [_week(week, look) for week in view.weeks])
@@ -88,7 +99,7 @@ def _inside(week: WeekLine, look: Look) -> list[Block]:
                 marked = (look.marks.waiting, Tone.WARN)
             elif status == "reverted":
                 marked = (look.marks.back, Tone.MUTED)
-            rows.append(((marked,), (step,), (title,), ((status, Tone.MUTED),)))
+            rows.append(((marked,), (step,), (title,), ((_STEP_WORDS.get(status, status), Tone.MUTED),)))
         if not week.detail:
             blocks += [Space(), Paragraph(((week.week, Tone.STRONG),), indent=2)]
         blocks.append(Rows(("", "", "", ""), rows, indent=4))
