@@ -249,7 +249,10 @@ def test_a_secret_that_is_no_connection_string_is_not_quoted() -> None:
     ]
 
 
-SEVERAL = f"version: 1\ndefault: prod\nenvironments:\n  lab:\n{ENVIRONMENT}  prod:\n    confirm: true\n    log: {{file: PROD_LOG.md}}\n{ENVIRONMENT}"
+SEVERAL = (
+    f"version: 1\ndefault: prod\nenvironments:\n  lab:\n{ENVIRONMENT}"
+    f"  prod:\n    confirm: true\n    log: {{file: PROD_LOG.md}}\n{ENVIRONMENT}"
+)
 
 
 def test_an_environment_is_chosen_by_name_then_by_default() -> None:
