@@ -124,7 +124,7 @@ def test_a_holder_that_stands_still_is_fenced(path: Path, lease: SqliteLease) ->
         journal.append([Draft("parent")], epoch=taken.epoch, at=AT)
         child.process.send_signal(signal.SIGCONT)
         assert child.ask("append").startswith(
-            "locked: this run no longer holds the lease: it was taken over by grace"
+            "locked: this run no longer holds the lock: it was taken over by grace"
         )
         assert "resume week1" in child.ask("check")
         # What the fenced holder gives back is not what the new one has.

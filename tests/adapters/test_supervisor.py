@@ -244,20 +244,23 @@ def test_a_program_that_is_not_supervisord() -> None:
 
 
 def test_a_log_whose_folder_only_supervisord_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fails = {"command": f"{sys.executable} -c 'raise SystemExit(5)'", "startretries": "0"}
-    with supervisord(
-        {"fails": {**fails, "stdout_logfile": "%(program_name)s.log", "redirect_stderr": "true"}}
-    ) as (
-        path,
-        folder,
-    ):
-        # What is of the same name where we are is something else.
-        monkeypatch.chdir(tmp_path)
-        (tmp_path / "fails.log").write_text("somebody else's log")
-        program = SupervisorProgram(path, "fails")
+    fails = {
+        "command": f"{sys.executable} -c 'raise SystemExit(\"its own words\")'",
+        "startretries": "0",
+        "redirect_stderr": "true",
+        "stdout_logfile": "fails.log",
+        "stderr_logfile": "NONE",
+    }
+    theirs, ours = tmp_path / "theirs", tmp_path / "ours"
+    theirs.mkdir()
+    ours.mkdir()
+    (ours / "fails.log").write_text("somebody else's log")
+    monkeypatch.chdir(theirs)
+    with supervisord({"fails": fails}) as (path, _folder):
+        monkeypatch.chdir(ours)
         with pytest.raises(StepFailed) as caught:
-            program.up(timeout=LONG)
-        assert caught.value.hint == "look at fails.log (relative to supervisord's folder)"
-        assert "somebody else" not in caught.value.message
-        assert program.tail(5) == ""
-        assert (folder / "fails.log").exists()
+            SupervisorProgram(path, "fails").up(timeout=LONG)
+    assert (theirs / "fails.log").read_text() == "its own words\n"
+    assert caught.value.hint == "look at fails.log (relative to supervisord's folder)"
+    assert "its last lines:\n  its own words" in caught.value.message
+    assert "somebody else" not in caught.value.message

@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 from tests.console.glass import Glass
-from tests.console.samples import HEADER, STATUS, STORY, VIEWS
+from tests.console.samples import HEADER, NOW, STATUS, STORY, VIEWS
 from tracseq_migrate import __version__
 from tracseq_migrate.console.jsonlines import JsonObserver
 from tracseq_migrate.console.live import LiveObserver
 from tracseq_migrate.console.plain import PlainObserver
 from tracseq_migrate.console.screen import Screen
 from tracseq_migrate.errors import Finding, Interrupted, InvalidInput, NotAllowed
+from tracseq_migrate.operations import observer as notes
 from tracseq_migrate.operations.views import FindingLine, ValidateView
 
 HEAD = "environment sandbox · gateway http://127.0.0.1:18089 · state .tracseq-migrate/sandbox\n"
@@ -128,6 +129,19 @@ def test_the_stream_of_events() -> None:
     assert lines[1]["at"] == "2026-11-23T15:00:00.000000Z"
     assert lines[1]["steps"][1] == ["one", "Prove one", 1]
     assert "✗ no\n" in err.getvalue()
+
+
+def test_a_stream_that_began_early_goes_on_and_hides_what_it_learns_later() -> None:
+    out = io.StringIO()
+    shown = screen(out, as_json=True)
+    early = shown.observer()
+    shown.hide(lambda text: text.replace("hunter2", "***"))
+    assert shown.observer() is early
+    early.emit(notes.Warned(NOW, "hunter2"))
+    assert shown.error(NotAllowed("hunter2")) == 4
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["type"] for line in lines] == ["version", "warning", "error"]
+    assert lines[1]["text"] == lines[2]["message"] == "***"
 
 
 def test_an_error_is_a_document_where_there_was_none() -> None:

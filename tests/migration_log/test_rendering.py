@@ -169,7 +169,7 @@ def test_the_same_journal_gives_the_same_text_and_the_footer_names_its_head() ->
     assert (footer.seq, footer.head) == (len(TOLD), TOLD[-1].hash)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ANY_JOURNAL)
 def test_the_text_of_a_finished_section_never_changes(events: list[Event]) -> None:
     final = rendered_sections(render(events, environment="sandbox"))

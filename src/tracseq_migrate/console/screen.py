@@ -87,11 +87,17 @@ class Screen:
         stream.line((ink.text(((dot, Tone.MUTED),)) if fits else "\n").join(ink.text(part) for part in parts))
 
     def observer(self) -> OpenObserver:
-        """The one who watches an operation here: JSON lines, a live checklist, or plain lines. Close it, or the screen."""
+        """The one who watches an operation here: JSON lines, a live checklist, or plain lines. Close it, or the screen.
+
+        A stream of JSON lines that has begun goes on: it may be asked for before the environment is opened, so that an error
+        in that is a line of the stream, too.
+        """
+        if self.as_json and isinstance(self._observer, JsonObserver):
+            return self._observer
         self._stop_watching()
         if self.as_json:
             self._document_shown = False
-            self._observer = JsonObserver(self._out, self._hide)
+            self._observer = JsonObserver(self._out, lambda text: self._hide(text))
         elif self._out_can.moves and not self.quiet:
             from tracseq_migrate.console.live import LiveObserver
 

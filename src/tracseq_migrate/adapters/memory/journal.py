@@ -34,7 +34,7 @@ class MemoryLease:
                     self.info = LeaseInfo(holder, self.epoch, now, now + timedelta(seconds=self._ttl))
                     return self.info
                 if time.monotonic() >= deadline:
-                    raise Locked(f"another run holds the lease: {_who(self.info)}")
+                    raise Locked(f"another run holds the lock: {_who(self.info)}")
             time.sleep(0.005)
 
     def check(self, epoch: int) -> None:
@@ -46,7 +46,7 @@ class MemoryLease:
             if self.epoch == epoch and self.info is not None:
                 return
             why = f"it was taken over by {_who(self.info)}" if self.info else "it was given back"
-        raise Locked(f"this run no longer holds the lease: {why}; {outcome}")
+        raise Locked(f"this run no longer holds the lock: {why}; {outcome}")
 
     def release(self, epoch: int) -> None:
         with self._guard:

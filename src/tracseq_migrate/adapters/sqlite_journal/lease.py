@@ -270,11 +270,11 @@ class SqliteLease:
         with self._guard, self._file.translating("read"):
             row = _row(self._opened())
         if not row.held:
-            return Locked("another run held the lease until just now", hint="Type the same command again.")
+            return Locked("another run held the lock until just now", hint="Type the same command again.")
         return Locked(
-            f"another run holds the lease: {_who(row)}",
+            f"another run holds the lock: {_who(row)}",
             hint="`tracseq-migrate status` shows how far it is; wait until it ends, then type the same "
-            "command again. A lease dies with its process: nothing needs to be removed by hand.",
+            "command again. The lock dies with its process: nothing needs to be removed by hand.",
         )
 
 
@@ -284,13 +284,13 @@ def refuse_fenced(connection: sqlite3.Connection, epoch: int, outcome: str) -> N
     if row.epoch == epoch and row.held:
         return
     if row.epoch == epoch:
-        why = "it was given back, or taken away by `tracseq-migrate lock release`"
+        why = "it was given back"
     elif row.held:
         why = f"it was taken over by {_who(row)}"
     else:
         why = f"it was taken over by another run, since ended: {_who(row)}"
     raise Locked(
-        f"this run no longer holds the lease: {why}; {outcome}",
+        f"this run no longer holds the lock: {why}; {outcome}",
         state="What this run did before that is journaled.",
         hint="`tracseq-migrate status` shows what state the week is in.",
     )
