@@ -13,7 +13,7 @@ import shutil
 import socket
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,16 +91,19 @@ class Sandbox:
 
     def start(self, *programs: str) -> None:
         """Start programs, and return when each answers /health with 200."""
-        for program in programs:
-            self.supervisor.start_program(program)
+        self._each(self.supervisor.start_program, programs)
         for program in programs:
             url = self.document["services"].get(program) or self.instances.get(program)
             if url:
                 until(lambda url=url: _healthy(url), f"{program} to be healthy")  # type: ignore[misc]  # bound early
 
     def stop(self, *programs: str) -> None:
-        for program in programs:
-            self.supervisor.stop_program(program)
+        self._each(self.supervisor.stop_program, programs)
+
+    def _each(self, act: Callable[[str], None], programs: Sequence[str]) -> None:
+        # Side by side: the supervisor takes a second for each that it starts.
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(act, programs))
 
     def restart(self, *programs: str) -> None:
         """Stop and start them, side by side."""

@@ -34,6 +34,11 @@ def test_the_first_line_is_bold_and_only_the_first() -> None:
     assert shown.startswith("\x1b[1;38;5;196m✗ week1 may not run yet\x1b[0m\n  backup: open\n")
 
 
+def test_what_a_program_wrote_stands_indented_below() -> None:
+    shown = render_error(RolledBack("step x failed: it exited with 3:\none\n\n  two\n"), Ink())
+    assert shown.startswith("← step x failed: it exited with 3:\n  one\n\n  two\n  state: ")
+
+
 def test_findings_come_first_one_a_line() -> None:
     error = InvalidInput([Finding("w.yaml", 5, 2, "b"), Finding("w.yaml", 3, 1, "a", "mend it")])
     assert render_error(error, Ink()) == (

@@ -105,7 +105,7 @@ def test_a_second_run_changes_nothing_and_rollback_restores_what_was_before_the_
     assert world(sandbox) == after
     tool("rollback", "try").expect(0)
     assert world(sandbox) == before
-    tool("rollback", "try").expect(0, "rolled back already")
+    tool("rollback", "try").expect(0, "rolled-back already")
 
 
 def test_one_gateway_without_a_proxy_says_what_the_flip_cost(single: Sandbox) -> None:

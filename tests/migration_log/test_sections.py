@@ -19,7 +19,7 @@ from tests.migration_log.stories import (
 )
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.migration_log.sections import sections
-from tracseq_migrate.ports import Event
+from tracseq_migrate.ports import Draft, Event
 
 
 def test_the_told_journal() -> None:
@@ -93,6 +93,20 @@ def test_a_soak_is_not_the_end() -> None:
     assert (section.outcome, section.finished) == ("soaking", False)
     (section,) = sections(journal([*soaking, v.run_finished("week1", "R1", outcome="proven")]))
     assert (section.outcome, section.finished) == ("proven", True)
+
+
+def test_what_was_owed_again_on_the_way_back_ends_once_for_all() -> None:
+    def owed(what: str) -> Draft:
+        return v.obligation_opened("week1", "R1", "start", name="reload", what=what, ends="when it did")
+
+    ended = v.obligation_closed("week1", "R1", "start", name="reload")
+    begun = [started("week1", "R1"), intent("week1", "R1", "start"), owed("there"), ended]
+    again = [*begun, back("week1", "R1", of="R1", automatic=True), owed("back")]
+    (section,) = sections(journal(again))
+    assert section.still_owed
+    (section,) = sections(journal([*again, ended]))
+    assert [owed.settled for owed in section.owed] == [True, True]
+    assert not section.still_owed
 
 
 def test_what_comes_after_the_end_has_a_section_of_its_own() -> None:

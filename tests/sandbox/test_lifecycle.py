@@ -24,9 +24,13 @@ from tests.sandbox_fixture import Sandbox, bring_up, get, take_down, until
 from tracseq_migrate.errors import InvalidSetup, Locked, TracseqMigrateError
 from tracseq_migrate.sandbox import guards, leftovers, lifecycle, programs
 from tracseq_migrate.sandbox.databases import DATABASES
+from tracseq_migrate.sandbox.environment_file import flag_file
 from tracseq_migrate.sandbox.layout import BLOCK, SERVICES, Layout, State, reserved_ports
 
 pytestmark = pytest.mark.sandbox
+
+
+TOO_LONG_FOR_A_SOCKET = Path("a-very-long-name-" * 5) / "s"
 
 
 def silent(line: str) -> None:
@@ -171,13 +175,16 @@ def test_up_on_a_running_one_changes_nothing(session_sandbox: Sandbox) -> None:
 
 def test_two_side_by_side_and_down_takes_only_its_own(tmp_path: Path) -> None:
     with (
-        own_sandbox(tmp_path / "one", proxy="haproxy") as one,
+        own_sandbox(tmp_path / TOO_LONG_FOR_A_SOCKET, proxy="haproxy") as one,
         own_sandbox(tmp_path / "a ;b #c 100% 'd", proxy="caddy") as two,
     ):
         first, second = Traces.of(one.folder), Traces.of(two.folder)
         assert not set(first.state.ports.values()) & set(second.state.ports.values())
         assert {p.pid for p in first.processes}.isdisjoint(p.pid for p in second.processes)
         assert len(first.processes) >= 6
+        assert first.state.private_sockets
+        assert str(first.state.supervisor_socket) in one.config.read_text()
+        assert stat.S_IMODE(Path(first.state.socket_folder).stat().st_mode) == 0o700
         two.start("storage")
         assert lifecycle.down(one.folder, keep=False, say=silent) == lifecycle.Taken()
         first.assert_gone()
@@ -186,7 +193,7 @@ def test_two_side_by_side_and_down_takes_only_its_own(tmp_path: Path) -> None:
         assert lifecycle.status(two.folder)["states"]["storage"] == "running"
         assert lifecycle.down(two.folder, keep=False, say=silent) == lifecycle.Taken()
         second.assert_gone()
-        assert list(tmp_path.iterdir()) == []
+        assert [path.name for path in tmp_path.iterdir()] == [TOO_LONG_FOR_A_SOCKET.parts[0]]
         assert not lifecycle.down(two.folder, keep=False, say=silent)  # once more does no harm
 
 
@@ -210,7 +217,12 @@ def test_kept_data_is_there_again_and_other_files_stay(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     folder.mkdir()
     (folder / "notes.txt").write_text("mine")
+    (folder / "MIGRATION_LOG.md").write_text("of an earlier one")
+    (folder / ".tracseq-migrate").mkdir()
     with own_sandbox(folder, proxy="none") as sandbox:
+        (earlier,) = (folder / "earlier").iterdir()
+        assert {path.name for path in earlier.iterdir()} == {".tracseq-migrate", "MIGRATION_LOG.md"}
+        assert not (folder / "MIGRATION_LOG.md").exists()
         assert sandbox.document["gateway"]["instances"] == [
             {"name": "gateway-1", "url": sandbox.document["gateway"]["url"]}
         ]
@@ -241,24 +253,9 @@ def test_kept_data_is_there_again_and_other_files_stay(tmp_path: Path) -> None:
         edited, flags = taken.aside
         assert (edited.parent, edited.name) == (flags.parent, "tracseq-migrate.yaml")
         assert edited.parent.parent == folder / "earlier"
+        assert edited.parent != earlier
         assert edited.read_text().endswith("# mine\n")
         assert flags.read_text() == "USE_RAG_SERVICE=true\n"
-
-        lifecycle.up(lifecycle.Wishes(folder, users=5, gateway="single"), say=silent)
-        (aside,) = (path for path in (folder / "earlier").iterdir() if path != edited.parent)
-        assert {path.name for path in aside.iterdir()} == {".tracseq-migrate", "MIGRATION_LOG.md"}
-        assert not (folder / "MIGRATION_LOG.md").exists()
-
-
-def test_a_path_too_long_for_a_socket(tmp_path: Path) -> None:
-    folder = tmp_path / ("a-very-long-name-" * 5) / "s"
-    with own_sandbox(folder) as sandbox:
-        traces = Traces.of(folder)
-        assert traces.state.private_sockets
-        assert str(traces.state.supervisor_socket) in sandbox.config.read_text()
-        assert stat.S_IMODE(Path(traces.state.socket_folder).stat().st_mode) == 0o700
-        take_down(folder)
-        traces.assert_gone()
 
 
 def test_a_taken_port_is_named_and_nothing_is_left(tmp_path: Path) -> None:
@@ -350,7 +347,7 @@ def test_an_interrupted_up_leaves_nothing(moment: str, number: signal.Signals, t
     assert not folder.exists()
 
 
-def test_up_after_an_up_that_was_killed(tmp_path: Path) -> None:
+def test_up_after_an_up_that_was_killed_and_with_flags_in_the_callers_environment(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     with _start_up(folder) as process:
         assert process.stdout is not None
@@ -358,63 +355,80 @@ def test_up_after_an_up_that_was_killed(tmp_path: Path) -> None:
         process.kill()
     traces = Traces.of(folder)
     assert traces.processes
-    with own_sandbox(folder) as sandbox:
-        assert sandbox.state.id != traces.state.id
-        assert all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in traces.processes)
-        assert get(f"{sandbox.gateway_url}/health")[0] == 200
-
-
-def test_flags_of_the_callers_environment_do_not_reach_the_gateway(tmp_path: Path) -> None:
-    folder = tmp_path / "s"
     try:
         with _start_up(folder, USE_RAG_SERVICE="true", PGHOST="nowhere", PGUSER="nobody") as process:
             assert process.stdout is not None
             process.stdout.read()
             assert process.wait(60) == 0
+        assert lifecycle.find(folder).id != traces.state.id
+        assert all(not p.is_running() or p.status() == psutil.STATUS_ZOMBIE for p in traces.processes)
         url = lifecycle.status(folder)["gateway"]["url"]
         assert json.loads(get(f"{url}/routing-status")[1])["feature_flags"]["rag"] is False
     finally:
         take_down(folder)
 
 
-def _set_a_flag_and_restart(sandbox: Sandbox) -> None:
+@pytest.fixture(scope="module")
+def single(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """One gateway without a proxy, which a test gives the faults that it wants."""
+    with own_sandbox(tmp_path_factory.mktemp("single") / "s", proxy="none") as sandbox:
+        yield sandbox
+
+
+def _set_a_flag_and_stop(sandbox: Sandbox) -> None:
     with sandbox.flag_file.open("a") as file:
         file.write("USE_STORAGE_SERVICE=true\nUSE_AUTH_SERVICE=true\n")
     sandbox.stop("gateway-1")
 
 
+def _with_faults(sandbox: Sandbox, *names: str) -> None:
+    """The gateway's instance as `up` would have started it with these faults; then a flag is set, and it is stopped."""
+    state = sandbox.state
+    sandbox.stop("gateway-1")
+    (state.layout.run / "gateway-1.flags.json").unlink(missing_ok=True)
+    state.flag_file.write_bytes(flag_file(state))
+    state.gateway_faults = list(names)
+    programs.write(state, None)
+    sandbox.start("gateway-1")
+    _set_a_flag_and_stop(sandbox)
+
+
 def test_strict_env_has_the_flag_file_where_it_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
     with own_sandbox(tmp_path / "s", gateway_faults=("strict-env",), proxy="none") as sandbox:
+        assert sandbox.document["gateway"]["faults"] == ["strict-env"]
         assert sandbox.flag_file.name == ".env"
-        _set_a_flag_and_restart(sandbox)
+        _set_a_flag_and_stop(sandbox)
         with contextlib.suppress(TracseqMigrateError):
             sandbox.supervisor.start_program("gateway-1")
         until(lambda: sandbox.supervisor.processes()["gateway-1"].state == "fatal", "it to be given up")
         assert "Extra inputs are not permitted" in sandbox.supervisor.tail("gateway-1")
 
 
+def test_without_a_fault_the_flag_file_changes_something(single: Sandbox) -> None:
+    _with_faults(single)
+    single.start("gateway-1")
+    flags = single.routing("gateway-1")["feature_flags"]
+    assert {name for name, on in flags.items() if on} == {"storage", "auth"}
+
+
 @pytest.mark.parametrize("fault", ["env-shadow", "stuck-flag"])
-def test_faults_with_which_the_flag_file_changes_nothing(fault: str, tmp_path: Path) -> None:
-    with own_sandbox(tmp_path / "s", gateway_faults=(fault,), proxy="none") as sandbox:
-        assert sandbox.document["gateway"]["faults"] == [fault]
-        _set_a_flag_and_restart(sandbox)
-        sandbox.start("gateway-1")
-        assert not any(sandbox.routing("gateway-1")["feature_flags"].values())
-        environment = psutil.Process(sandbox.supervisor.processes()["gateway-1"].pid).environ()
-        assert environment.get("USE_STORAGE_SERVICE") == ("false" if fault == "env-shadow" else None)
-        assert get(f"{sandbox.gateway_url}/api/storage/locations")[0] == 200  # the monolith's answer
+def test_faults_with_which_the_flag_file_changes_nothing(fault: str, single: Sandbox) -> None:
+    _with_faults(single, fault)
+    single.start("gateway-1")
+    assert not any(single.routing("gateway-1")["feature_flags"].values())
+    environment = psutil.Process(single.supervisor.processes()["gateway-1"].pid).environ()
+    assert environment.get("USE_STORAGE_SERVICE") == ("false" if fault == "env-shadow" else None)
+    assert get(f"{single.gateway_url}/api/storage/locations")[0] == 200  # the monolith's answer
 
 
-def test_several_faults_at_once(tmp_path: Path) -> None:
-    faults = ("slow-start", "unknown-flag", "one-map")
-    with own_sandbox(tmp_path / "s", gateway_faults=faults, proxy="none") as sandbox:
-        _set_a_flag_and_restart(sandbox)
-        started = time.monotonic()
-        sandbox.start("gateway-1")
-        assert time.monotonic() - started >= 5.9
-        document = sandbox.routing("gateway-1")
-        assert "storage" not in document["feature_flags"]
-        assert document["feature_flags"]["templates"] is True
-        assert "templates" not in document["routing_configuration"]["microservices"]
-        assert get(f"{sandbox.gateway_url}/api/storage/locations")[0] == 200  # the monolith's answer
-        assert get(f"{sandbox.gateway_url}/api/auth/users")[0] == 503  # nobody started that service
+def test_several_faults_at_once(single: Sandbox) -> None:
+    _with_faults(single, "slow-start", "unknown-flag", "one-map")
+    started = time.monotonic()
+    single.start("gateway-1")
+    assert time.monotonic() - started >= 5.9
+    document = single.routing("gateway-1")
+    assert "storage" not in document["feature_flags"]
+    assert document["feature_flags"]["templates"] is True
+    assert "templates" not in document["routing_configuration"]["microservices"]
+    assert get(f"{single.gateway_url}/api/storage/locations")[0] == 200  # the monolith's answer
+    assert get(f"{single.gateway_url}/api/auth/users")[0] == 503  # nobody started that service

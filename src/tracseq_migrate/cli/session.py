@@ -86,6 +86,8 @@ class Session:
 
     def operate(self, operation: Callable[[System], int]) -> None:
         """Carry out an operation that changes something, under signals, and end with its exit code."""
+        if self.json:
+            self.screen.observer()  # the stream begins before anything can go wrong
         with self.system(watched=True) as system:
             self.screen.header(system.header)
             self.changing = True

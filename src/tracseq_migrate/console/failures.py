@@ -39,10 +39,9 @@ def render_error(
         failed = error.message
     code = exit_code_of(error)
     mark = ink.marks.back if code == 5 else ink.marks.waiting if code == 9 else ink.marks.failed
-    first, _, rest = failed.partition("\n")
-    lines.append(
-        ((f"{mark} {_folded(first, columns, len(mark) + 1)}", Tone.BAD), f"\n{rest}" if rest else "")
-    )
+    first, *rest = failed.strip().split("\n")
+    below = "".join(f"\n{line if line.startswith(' ') else f'  {line}'.rstrip()}" for line in rest)
+    lines.append(((f"{mark} {_folded(first, columns, len(mark) + 1)}", Tone.BAD), below))
     lines.append((("  state: ", Tone.MUTED), _folded(error.state, columns, 9)))
     if error.hint:
         lines.append((("  next:  ", Tone.MUTED), _folded(error.hint, columns, 9, whole=True)))

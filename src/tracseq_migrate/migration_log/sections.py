@@ -222,10 +222,13 @@ def _tell(section: Section, event: Event, known: Mapping[str, _Known]) -> None:
 
 def _settle(section: Section, event: Event) -> None:
     name = _text(event.data, "name")
-    for owed in section.owed:
-        if owed.step == event.step and owed.name == name:
-            owed.settled = True
-            return
+    mine = [owed for owed in section.owed if owed.step == event.step and owed.name == name]
+    for (
+        owed
+    ) in mine:  # more than one, where it was opened again on the way back: the end of it is the end of all
+        owed.settled = True
+    if mine:
+        return
     section.timeline.append(Happening(event.at, f"the obligation {name} of step {event.step} ended"))
 
 

@@ -78,16 +78,23 @@ def collect_signatures(
         elif assume_yes and item.yes and item.evidence != "required":
             sign_item(system, ledger, plan, item, digest=digest, evidence="answered by --yes")
         elif system.asker.present and not _signed_by_me(system, ledger, plan.week, item.id, digest):
-            if not system.asker.confirm(f"{item.ask}?"):
+            if not system.asker.confirm(f"{item.id}: {item.ask}?"):
                 raise Declined(
                     f"declined: {item.ask} ({item.id})",
                     hint=f"`{system.type_this(f'run {plan.week}')}` asks again.",
                 )
             evidence = ""
             if item.evidence != "none":
-                must = "evidence (required)" if item.evidence == "required" else "evidence (may be empty)"
-                evidence = system.asker.text(f"{must}: ")
+                evidence = _evidence(system, required=item.evidence == "required")
             sign_item(system, ledger, plan, item, digest=digest, evidence=evidence)
+
+
+def _evidence(system: System, *, required: bool) -> str:
+    """What the person at the terminal says shows it; asked again where it must not be empty."""
+    while True:
+        said = system.asker.text("evidence (required): " if required else "evidence (may be empty): ").strip()
+        if said or not required or system.interrupt.requested:
+            return said
 
 
 def _signed_by_me(system: System, ledger: Ledger, week: str, item: str, digest: str) -> bool:

@@ -174,7 +174,7 @@ class CommandStep(Step):
         if result.code:
             tail = (result.stderr.strip() or result.stdout.strip())[-800:]
             how = f"was ended by signal {-result.code}" if result.code < 0 else f"exited with {result.code}"
-            raise StepFailed(f"{self._show(argv)} {how}{f': {tail}' if tail else ''}")
+            raise StepFailed(f"{self._show(argv)} {how}{f':\n{tail}' if tail else ''}")
         return result
 
     def _look(self, ctx: StepContext, argv: Argv) -> CommandResult:
