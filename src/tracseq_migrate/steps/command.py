@@ -174,7 +174,8 @@ class CommandStep(Step):
         if result.code:
             tail = (result.stderr.strip() or result.stdout.strip())[-800:]
             how = f"was ended by signal {-result.code}" if result.code < 0 else f"exited with {result.code}"
-            raise StepFailed(f"{self._show(argv)} {how}{f':\n{tail}' if tail else ''}")
+            text = f"{self._show(argv)} {how}"
+            raise StepFailed(f"{text}:\n{tail}" if tail else text)
         return result
 
     def _look(self, ctx: StepContext, argv: Argv) -> CommandResult:
