@@ -171,10 +171,10 @@ def test_a_person_at_a_terminal_is_asked_item_by_item() -> None:
     world.asker = MemoryAsker([True, "dump 7", True, True, ""])
     assert _run(world).code == 0
     assert world.asker.asked == [
-        "A backup was restored?",
+        "backup: A backup was restored?",
         "evidence (required): ",
-        "Users were told?",
-        "Somebody is on call?",
+        "told: Users were told?",
+        "shift: Somebody is on call?",
         "evidence (may be empty): ",
     ]
 
@@ -190,11 +190,11 @@ def test_a_no_at_the_terminal_is_a_no() -> None:
     assert world.week("week9").status is WeekStatus.NEVER_RUN
 
 
-def test_a_required_evidence_that_is_left_empty_at_the_terminal_is_none() -> None:
+def test_a_required_evidence_that_is_left_empty_at_the_terminal_is_asked_for_again() -> None:
     world = _world(BACKUP)
-    world.asker = MemoryAsker([True, ""])
-    assert _run(world).code == 4
-    assert not world.journal.events
+    world.asker = MemoryAsker([True, "", "  ", "dump 7"])
+    assert _run(world).code == 0
+    assert world.asker.asked[1:] == ["evidence (required): "] * 3
 
 
 def test_the_terminal_does_not_ask_one_person_for_two_signatures() -> None:
@@ -202,7 +202,7 @@ def test_the_terminal_does_not_ask_one_person_for_two_signatures() -> None:
     world.asker = MemoryAsker([True, ""])
     ended = _run(world)
     assert ended.code == 4
-    assert world.asker.asked == ["Two of us looked?", "evidence (may be empty): "]
+    assert world.asker.asked == ["both: Two of us looked?", "evidence (may be empty): "]
     world.asker = MemoryAsker([])
     assert _run(world).code == 4
     assert not world.asker.asked
