@@ -100,7 +100,10 @@ class Session:
 
 
 def _end(screen: Screen) -> None:
-    """The last words before a hard stop."""
+    """The last deeds and words before a hard stop: no program of a step outlives the tool."""
+    from tracseq_migrate.adapters.commands import SubprocessCommands
+
+    SubprocessCommands.end_all()
     screen.close()
     screen.warn(
         "stopped at once; `tracseq-migrate status` says what is in doubt, `resume` finds out and goes on"
