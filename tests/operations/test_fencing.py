@@ -75,7 +75,8 @@ def test_no_effect_without_the_lease(port: type) -> None:
         assert inner.calls.pop() == name
 
 
-@pytest.mark.parametrize("step", ["start", "flags", "storage-proof"])
+# Steps that stand alone: in a parallel group, a sibling may append between the takeover and the count of this test.
+@pytest.mark.parametrize("step", ["start", "flags", "gateway-health"])
 def test_a_run_that_was_fenced_appends_and_changes_nothing_more(step: str) -> None:
     world = World()
     seen: list[tuple[int, object]] = []

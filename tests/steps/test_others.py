@@ -33,7 +33,7 @@ def test_a_failing_program_is_quoted() -> None:
     bench = Bench(world, _program(run=["bad", "two words"]))
     world.commands.replies["bad"] = CommandResult(-9, "", "killed\n", 0.0)
     bench.prepare()
-    with pytest.raises(StepFailed, match=r"`bad 'two words'` was ended by signal 9: killed"):
+    with pytest.raises(StepFailed, match=r"`bad 'two words'` was ended by signal 9:\nkilled"):
         bench.apply()
 
 
