@@ -139,12 +139,14 @@ def by_hand(rate: float, flips: int) -> Row:
 
 
 def restart(folder: Path) -> None:
-    control = Path(sys.executable).with_name("supervisorctl")
-    subprocess.run(
-        [str(control), "-c", str(folder / "run" / "supervisord.conf"), "restart", "gateway-1"],
-        capture_output=True,
-        check=True,
-    )
+    import yaml
+
+    from tracseq_migrate.adapters.supervisor import SupervisorProgram
+
+    environment = yaml.safe_load((folder / "tracseq-migrate.yaml").read_text())["environments"]["sandbox"]
+    gateway = SupervisorProgram(str(folder / environment["supervisor"]), "gateway-1")
+    gateway.down(timeout=30.0)
+    gateway.up(timeout=30.0)
 
 
 def journaled_switches(folder: Path) -> list[float]:
