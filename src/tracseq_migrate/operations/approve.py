@@ -32,21 +32,9 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
                 state=f"{plan.week} is waiting, as it was.",
                 hint=f"Put the plan back as it was, or `{system.type_this(f'rollback {plan.week}')}`.",
             )
-        ask = state.waiting_on
-        person = sign(
-            system,
-            ledger,
-            plan.week,
-            item=item,
-            ask=ask,
-            digest=state.digest,
-            claimed=claimed,
-            evidence=evidence,
-            expires=None,
-        )
-        follow = system.type_this(f"run {plan.week}")
-        return ApprovedView(
-            system.header, plan.week, item, ask, person.name, claimed, evidence, None, (), follow
+        follow = f"run {plan.week}"
+        return _sign_step(
+            system, ledger, state, item, state.waiting_on, evidence=evidence, claimed=claimed, follow=follow
         )
     undone = state.steps.get(item.removesuffix(UNDONE)) if item.endswith(UNDONE) else None
     if undone is not None and undone.status is StepStatus.REVERT_FAILED:
@@ -91,6 +79,22 @@ def _say_undone(
             hint=f'`{system.type_this(f"approve {state.week} {item}")} --evidence "..."`',
         )
     ask = f"step {item.removesuffix(UNDONE)} of {state.week} is undone"
+    follow = f"rollback {state.week}"
+    return _sign_step(system, ledger, state, item, ask, evidence=evidence, claimed=claimed, follow=follow)
+
+
+def _sign_step(
+    system: System,
+    ledger: Ledger,
+    state: WeekState,
+    item: str,
+    ask: str,
+    *,
+    evidence: str,
+    claimed: str,
+    follow: str,
+) -> ApprovedView:
+    """Sign what a step of the run in force asks for; it holds for that run, and does not expire."""
     person = sign(
         system,
         ledger,
@@ -102,9 +106,9 @@ def _say_undone(
         evidence=evidence,
         expires=None,
     )
-    follow = system.type_this(f"rollback {state.week}")
+    command = system.type_this(follow)
     return ApprovedView(
-        system.header, state.week, item, ask, person.name, claimed, evidence, None, (), follow
+        system.header, state.week, item, ask, person.name, claimed, evidence, None, (), command
     )
 
 

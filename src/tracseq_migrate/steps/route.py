@@ -81,6 +81,8 @@ class RouteStep(Step):
             found = self._who(ctx)
         except StepFailed as error:
             return Preview((line, known(error.message)), changes=False)
+        if found.side is proof.Side.UNKNOWN:
+            return Preview((line, unknowable(f"who answers, as things are now ({found})")), changes=False)
         return Preview((line, known(f"now: {found.side} answers ({found})")), changes=False)
 
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
