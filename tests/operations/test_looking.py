@@ -210,7 +210,9 @@ def test_a_preview_says_what_is_known_assumed_and_cannot_be_known() -> None:
     assert any("going back counts it" in text for _, text in flags)
     assert any("rag keeps nothing" in text for _, text in flags)
     proof = _lines(view, "storage-proof")
-    assert any(text.startswith("who answers, as things are now") for _, text in proof)  # the service is not up yet
+    assert any(
+        text.startswith("who answers, as things are now") for _, text in proof
+    )  # the service is not up yet
     assert {planned.group for planned in view.steps} == {0, 1, 2}
     assert [line.state for line in view.checklist] == ["open", "open", "open"]
     assert [planned.changes for planned in view.preflight] == [False, False]
