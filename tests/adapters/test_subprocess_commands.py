@@ -116,7 +116,7 @@ def test_what_it_leaves_in_the_background_lives_on(tmp_path: Path) -> None:
 
 
 _TOOL = """
-import os, signal, sys, threading
+import os, signal, sys, threading, time
 from pathlib import Path
 from tracseq_migrate.adapters.commands import SubprocessCommands
 
@@ -133,8 +133,9 @@ def run(number):
 threads = [threading.Thread(target=run, args=(number,)) for number in ("1", "2")]
 for thread in threads:
     thread.start()
-for thread in threads:
-    thread.join()
+# Not a join: a signal that comes just before a thread blocks for ever would be seen by nobody.
+while any(thread.is_alive() for thread in threads):
+    time.sleep(0.02)
 """
 
 
