@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Literal
@@ -170,6 +171,8 @@ class Execution:
         with ThreadPoolExecutor(max_workers=len(batch), thread_name_prefix="step") as pool:
             # Every sibling comes to its end before anything goes back: nothing is torn out of a step's hands.
             futures = [pool.submit(self._carry, entry) for entry in batch]
+            while wait_for(futures, timeout=0.2).not_done:
+                pass  # in short waits, so that a signal is heard as it comes
             outcomes = [future.result() for future in futures]
         first: Failed | Paused | None = None
         for outcome in outcomes:
