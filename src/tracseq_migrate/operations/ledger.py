@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tracseq_migrate.errors import Residue
-from tracseq_migrate.journal import chain, vocabulary
+from tracseq_migrate.journal import chain
 from tracseq_migrate.journal.replay import State, replay
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.ports import Draft, Event
@@ -108,6 +108,3 @@ class Ledger:
     def known_head(self, seq: int) -> str | None:
         """The hash of an event of this journal; None where it has no such event."""
         return self.events[seq - 1].hash if 0 < seq <= len(self.events) else None
-
-    def signatures_made(self, week: str) -> int:
-        return sum(event.type == vocabulary.SIGNED and event.week == week for event in self.events)

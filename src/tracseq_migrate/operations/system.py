@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,7 +115,6 @@ class System:
     version: str = ""
     host: str = ""
     pid: int = 0
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
     def digest_of(self, plan: WeekPlan) -> str:
         """The digest that runs of a plan in this environment, and signatures for them, are bound to."""
