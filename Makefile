@@ -6,7 +6,12 @@ WORKERS ?= 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-quick lint format types imports schemas wheel bench-flip bench-startup setup clean help
+SUITE ?= kill
+SECONDS ?= 600
+SEED ?= 1
+CASE ?=
+
+.PHONY: demo test test-quick chaos lint format types imports schemas wheel bench-flip bench-startup setup clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -29,6 +34,9 @@ test: setup ## every test, on real PostgreSQL, a real proxy and real processes
 
 test-quick: $(STAMP) ## the tests that need no sandbox
 	$(BIN)/python -m pytest -m 'not sandbox'
+
+chaos: setup ## a long suite: SUITE=kill|contention|weather|input|… SECONDS=600 SEED=1 WORKERS=3; goes on where it stopped
+	$(BIN)/python -m tests.chaos $(SUITE) --seconds $(SECONDS) --seed $(SEED) --workers $(WORKERS) $(if $(CASE),--case '$(CASE)')
 
 lint: $(STAMP) ## ruff: rules and formatting
 	$(BIN)/ruff check .
