@@ -22,7 +22,7 @@ from tracseq_migrate.errors import (
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import WeekStatus
 from tracseq_migrate.operations import observer as notes
-from tracseq_migrate.operations.execution import Execution, Failed, Paused, describe
+from tracseq_migrate.operations.execution import Back, Failed, Forward, Paused, Scene, describe
 from tracseq_migrate.operations.keeping import keep_log
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.system import System
@@ -80,7 +80,7 @@ class Drive:
         self._person = (
             system.identity.whoami()
         )  # asked now: a failure later must find its way back without asking
-        self.execution = Execution(
+        scene = Scene(
             system,
             ledger,
             plan,
@@ -88,8 +88,9 @@ class Drive:
             digest=digest,
             assume_yes=assume_yes,
             accept_loss=accept_loss,
-            seen_again=seen_again or {},
         )
+        self._forward = Forward(scene, seen_again=seen_again)
+        self._back = Back(scene)
 
     def forward(self, *, until: str) -> int:
         """To the end of the plan, to a wait, or into a failure and all the way back.
@@ -98,9 +99,9 @@ class Drive:
             Waiting, RolledBack, Residue, InProgress, Interrupted, Declined, Locked: as it ended.
         """
         with self._telling_errors():
-            outcome = self.execution.forward(until=until)
+            outcome = self._forward.forward(until=until)
             if isinstance(outcome, Failed):
-                self.execution.stop_if_interrupted(outcome)
+                self._back.undo_and_stop(outcome)
         if isinstance(outcome, Failed):
             return self._turn_back(outcome)
         if isinstance(outcome, Paused):
@@ -151,7 +152,7 @@ class Drive:
         """
         system, week = self._system, self._plan.week
         with self._telling_errors():
-            went = self.execution.back(keep=keep)
+            went = self._back.back(keep=keep)
             if before_end and not went.left:
                 before_end()
         outcome = WeekStatus.RESIDUE if went.left else WeekStatus.WAITING if keep else WeekStatus.ROLLED_BACK
