@@ -31,7 +31,6 @@ from tracseq_migrate.journal.replay import State, WeekState, WeekStatus, replay
 from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.approve import approve
 from tracseq_migrate.operations.guarded import changing_methods, guarded
-from tracseq_migrate.operations.measured import last_unavailability
 from tracseq_migrate.operations.observer import Note, StepBegan
 from tracseq_migrate.operations.rollback import RollbackOptions, rollback
 from tracseq_migrate.operations.run import RunOptions, resume, run
@@ -45,7 +44,6 @@ from tracseq_migrate.ports import (
     CommandResult,
     Commands,
     Draft,
-    Event,
     Files,
     FlagStore,
     Git,
@@ -290,11 +288,11 @@ class World:
         flags: FlagStore = guarded(mortal(self.flags, FlagStore, script), FlagStore, gate)
         proxy: Proxy = guarded(mortal(self.proxy, Proxy, script), Proxy, gate)
 
-        def rollout(events: Sequence[Event]) -> Rollout:
+        def rollout(unavailable: Mapping[str, float]) -> Rollout:
             if self.strategy == "proxy":
                 made: Rollout = ProxySwap(self.gateway, proxy, services, self.clock, start=10.0, drain=1.0)
             else:
-                measured = last_unavailability(events, "supervisor")
+                measured = unavailable.get("supervisor")
                 made = Restart(self.gateway, services, self.clock, start=10.0, measured=measured)
             return guarded(mortal(made, Rollout, script), Rollout, gate)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,14 +34,12 @@ from tracseq_migrate.config import Environment, IdentityCommand, load, locate
 from tracseq_migrate.errors import InvalidSetup, UsageError
 from tracseq_migrate.migration_log.template import find_template
 from tracseq_migrate.operations.guarded import guarded
-from tracseq_migrate.operations.measured import last_unavailability
 from tracseq_migrate.operations.system import Gate, LogSettings, System
 from tracseq_migrate.operations.views import Header
 from tracseq_migrate.plan import PlanShelf, folders
 from tracseq_migrate.ports import (
     Clock,
     Commands,
-    Event,
     FlagStore,
     Gateway,
     Identity,
@@ -267,14 +265,14 @@ def _rollout(
     commands: Commands,
     clock: Clock,
     gate: Gate,
-) -> Callable[[Sequence[Event]], Rollout]:
+) -> Callable[[Mapping[str, float]], Rollout]:
     reload = environment.gateway.reload
     proxy = _proxy(environment, gate) if reload.strategy == "proxy" else None
 
-    def make(events: Sequence[Event]) -> Rollout:
+    def make(unavailable: Mapping[str, float]) -> Rollout:
         if proxy is not None:
             return ProxySwap(gateway, proxy, services, clock, start=reload.start, drain=reload.drain)
-        measured = last_unavailability(events, reload.strategy)
+        measured = unavailable.get(reload.strategy)
         if reload.strategy == "signal":
             return Signal(
                 gateway, services, clock, signal=str(reload.signal), start=reload.start, measured=measured

@@ -154,6 +154,8 @@ class State:
     head: str = GENESIS
     last_at: datetime | None = None
     unknown: int = 0
+    unavailable: dict[str, float] = field(default_factory=dict)
+    """For how many seconds clients went without an answer in the newest flip, by reload strategy: the next forecast."""
 
     def week(self, name: str) -> WeekState:
         """The state of a week; a week that the journal never heard of is never-run."""
@@ -261,6 +263,8 @@ def _fold_step(state: State, week: WeekState, event: Event) -> None:
     if step is None:  # a part of the story that this version does not know
         state.unknown += 1
         return
+    if event.type in (v.VERIFIED, v.REVERTED):
+        _measure(state, data["evidence"])
     match event.type:
         case v.CHECKPOINT:
             step.checkpoints.append(Checkpoint(data["name"], data["data"], data["direction"]))
@@ -286,6 +290,13 @@ def _fold_step(state: State, week: WeekState, event: Event) -> None:
             step.hint = data["hint"]
 
 
+def _measure(state: State, evidence: Iterable[dict[str, Any]]) -> None:
+    for line in evidence:
+        data = line.get("data", {})
+        if data.get("what") == "flip":
+            state.unavailable[str(data["strategy"])] = float(data["unavailable_seconds"])
+
+
 def _fold_intent(week: WeekState, event: Event) -> None:
     known = week.steps.get(event.step)
     if known is None:
@@ -302,7 +313,7 @@ def _fold_intent(week: WeekState, event: Event) -> None:
     known.status, known.attempts, known.completed = StepStatus.INTENT, known.attempts + 1, event.seq
 
 
-_QUIET = frozenset({v.CHECKED, v.LOSS_ACCEPTED, v.LOG_COMMITTED})
+_QUIET = frozenset({v.CHECKED, v.LOSS_ACCEPTED, v.LOG_COMMITTED, v.LOCK_RELEASED})
 _OF_STEP = frozenset(
     {
         v.INTENT,

@@ -112,7 +112,7 @@ def context(
         http=system.http,
         gateway=system.gateway,
         flags=system.flags,
-        rollout=system.rollout(ledger.events),
+        rollout=system.rollout(ledger.state.unavailable),
         services=system.services,
         databases=system.databases,
         prober=system.prober,

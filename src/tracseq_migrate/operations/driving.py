@@ -25,11 +25,11 @@ from tracseq_migrate.operations import observer as notes
 from tracseq_migrate.operations.execution import Back, Failed, Forward, Paused, Scene, describe
 from tracseq_migrate.operations.keeping import keep_log
 from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.locking import await_lease, holder_of
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import finished
 from tracseq_migrate.operations.verify import ask_again
 from tracseq_migrate.plan import WeekPlan
-from tracseq_migrate.ports import Holder
 
 
 def new_run_id(system: System) -> str:
@@ -43,11 +43,10 @@ def holding_lease(system: System, *, timeout: float) -> Iterator[None]:
     """Hold the lease; effects and run events are possible inside only.
 
     Raises:
-        Locked: another holds it.
+        Locked: another holds it, ``timeout`` seconds from now still.
+        Interrupted: a signal came while it was waited for.
     """
-    person = system.identity.whoami()
-    holder = Holder(secrets.token_hex(4), person.name, system.host, system.pid, system.command)
-    info = system.lease.acquire(holder, timeout=timeout)
+    info = await_lease(system, holder_of(system), timeout=timeout)
     system.gate.epoch = info.epoch
     try:
         yield

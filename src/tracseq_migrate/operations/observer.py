@@ -117,6 +117,15 @@ class TurnedBack(Note):
 
 
 @dataclass(frozen=True, slots=True)
+class LockAwaited(Note):
+    """Another holds the lock; ``text`` says who. It is waited for, for so many seconds more."""
+
+    type: ClassVar[str] = "lock.awaited"
+    text: str
+    remaining: float
+
+
+@dataclass(frozen=True, slots=True)
 class Warned(Note):
     type: ClassVar[str] = "warning"
     text: str

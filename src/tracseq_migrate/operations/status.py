@@ -158,7 +158,7 @@ def _proxy_and_services(
     """What could not be asked, and what the weeks in force stand on and is no more."""
     warnings, fallen = [], []
     try:
-        unfinished = system.rollout(ledger.events).unfinished()
+        unfinished = system.rollout(ledger.state.unavailable).unfinished()
     except Unreachable as error:
         warnings.append(str(system.redact(str(error))))
     else:

@@ -16,7 +16,6 @@ from tracseq_migrate.ports import (
     Clock,
     Commands,
     Databases,
-    Event,
     Files,
     FlagStore,
     Gateway,
@@ -90,8 +89,8 @@ class System:
     http: Http
     gateway: Gateway
     flags: FlagStore
-    rollout: Callable[[Sequence[Event]], Rollout]
-    """Made from the journal, because what a reload costs is forecast from what the last one was measured to cost."""
+    rollout: Callable[[Mapping[str, float]], Rollout]
+    """Made from what the last reload of each strategy was measured to cost, in seconds: the next is forecast from it."""
     services: Services
     databases: Databases
     prober: Prober

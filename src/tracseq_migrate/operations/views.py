@@ -101,6 +101,46 @@ class LockLine:
 
 
 @dataclass(frozen=True, slots=True)
+class LockView(View):
+    """``lock show``: who holds the lock. ``life`` is alive, silent or believed, and ``how`` says how that is known."""
+
+    type: ClassVar[str] = "lock"
+    header: Header
+    held: bool
+    how: str
+    next_command: str
+    holder_id: str = ""
+    person: str = ""
+    host: str = ""
+    pid: int = 0
+    command: str = ""
+    since: datetime | None = None
+    expires: datetime | None = None
+    epoch: int = 0
+    life: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LockReleasedView(View):
+    """``lock release``: whose lock was taken away, ``by`` whom, and the week whose run that broke off, if any."""
+
+    type: ClassVar[str] = "lock-released"
+    header: Header
+    holder_id: str
+    person: str
+    host: str
+    pid: int
+    command: str
+    since: datetime
+    life: str
+    by: str
+    reason: str
+    week: str
+    state: str
+    next_command: str
+
+
+@dataclass(frozen=True, slots=True)
 class StatusView(View):
     """``status``: the whole migration at a glance, and the one command to type next."""
 
