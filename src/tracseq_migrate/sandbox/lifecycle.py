@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import http.client
 import os
-import shutil
-import signal
-import time
-import xmlrpc.client
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tracseq_migrate.errors import (
-    CouldNotReach,
     InvalidSetup,
     TracseqMigrateError,
 )
 from tracseq_migrate.sandbox import databases, faults, leftovers, postgres, programs, proxies
+from tracseq_migrate.sandbox.document import document, dsn_of
+from tracseq_migrate.sandbox.ending import earlier, stop, take_down
 from tracseq_migrate.sandbox.environment_file import environment_file, flag_file
 from tracseq_migrate.sandbox.guards import Interruption, alone, interruptible, nothing_left_of
+from tracseq_migrate.sandbox.healthy import PATIENCE, start_the_rest
 from tracseq_migrate.sandbox.layout import (
-    FORMAT,
-    HOST,
-    SERVICES,
     Layout,
     State,
     choose_socket_folder,
@@ -36,7 +29,6 @@ from tracseq_migrate.sandbox.layout import (
 from tracseq_migrate.sandbox.supervision import Supervisor
 
 GATEWAY_FAULTS = ("strict-env", "env-shadow", "stuck-flag", "slow-start", "unknown-flag", "one-map")
-_PATIENCE = 60.0
 
 Say = Callable[[str], None]
 
@@ -87,7 +79,7 @@ def up(wishes: Wishes, *, say: Say) -> tuple[dict[str, Any], bool]:
             else:
                 if state is not None:
                     say("an earlier `up` did not come to its end: taking down what it left")
-                    _take_down(state)
+                    take_down(state)
                     made_root = state.made_root
                     layout.root.mkdir(parents=True, exist_ok=True)
                 state = _fresh(layout, wishes, interruption, made_root=made_root, say=say)
@@ -112,9 +104,9 @@ def down(folder: Path, *, keep: bool, say: Say) -> Taken | None:
             return None
         say("stopping")
         if keep:
-            _stop(state)
+            stop(state)
             return Taken()
-        aside = _take_down(state)
+        aside = take_down(state)
         stays = sorted(layout.root.iterdir()) if layout.root.exists() else []
         return Taken(tuple(stays), tuple(aside))
 
@@ -155,59 +147,6 @@ def find(folder: Path) -> State:
     return state
 
 
-def document(state: State) -> dict[str, Any]:
-    """What `sandbox up --json` and `sandbox status --json` print."""
-    layout = state.layout
-    supervisor = Supervisor(state)
-    states = dict.fromkeys(state.programs, "stopped")
-    pids: dict[str, int] = {}
-    running = supervisor.alive()
-    if running:
-        with contextlib.suppress(CouldNotReach, xmlrpc.client.Fault):
-            pids["supervisord"] = supervisor.pid()
-            for name, info in supervisor.processes().items():
-                states[name] = info.state
-                if info.pid:
-                    pids[name] = info.pid
-    proxy: dict[str, Any] = {"kind": state.proxy}
-    if state.proxy == "haproxy":
-        proxy["socket"] = str(state.proxy_socket)
-    elif state.proxy == "caddy":
-        proxy["admin"] = state.url("proxy-admin")
-    return {
-        "type": "sandbox",
-        "format": FORMAT,
-        "dir": state.root,
-        "running": running,
-        "phase": state.phase,
-        "gateway": {
-            "url": state.url("gateway"),
-            "instances": [{"name": name, "url": state.url(name)} for name in state.instances],
-            "faults": state.gateway_faults,
-        },
-        "config": str(layout.config),
-        "flag_file": str(state.flag_file),
-        "monolith": {"url": state.url("monolith")},
-        "services": {name: state.url(name) for name in SERVICES},
-        "databases": {name: _dsn(state, name) for name in databases.DATABASES},
-        "supervisor": str(state.supervisor_socket),
-        "proxy": proxy,
-        "seed": state.seed,
-        "users": state.users,
-        "faults": sorted(state.faults),
-        "orphans": [] if running else [process.pid for process in leftovers.running(state)],
-        "pids": pids,
-        "states": states,
-    }
-
-
-def _dsn(state: State, name: str) -> str:
-    try:
-        return state.layout.dsn_file(name).read_text("utf-8").strip()
-    except OSError:
-        return ""
-
-
 def _fresh(layout: Layout, wishes: Wishes, interruption: Interruption, *, made_root: bool, say: Say) -> State:
     installation = postgres.find_installation(os.environ)
     proxy = None if wishes.gateway == "single" else proxies.find(wishes.proxy, os.environ)
@@ -235,7 +174,7 @@ def _fresh(layout: Layout, wishes: Wishes, interruption: Interruption, *, made_r
         except BaseException:
             interruption.ignore()
             say("taking down what was started")
-            _take_down(state)
+            take_down(state)
             raise
     return state
 
@@ -255,30 +194,10 @@ def _set_aside(layout: Layout, say: Say) -> None:
     old = [path for path in (layout.journal, layout.log) if path.exists()]
     if not old:
         return
-    folder = _earlier(layout)
+    folder = earlier(layout)
     for path in old:
         path.rename(folder / path.name)
     say(f"the journal and log of an earlier sandbox are now in {folder}")
-
-
-def _earlier(layout: Layout) -> Path:
-    """A new folder for what must not be lost."""
-    folder = layout.root / "earlier" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    while folder.exists():
-        folder = folder.with_name(folder.name + "+")
-    folder.mkdir(parents=True)
-    return folder
-
-
-def _edited(state: State) -> list[Path]:
-    """The operator's files that are no longer as `up` wrote them."""
-
-    def as_written(path: Path) -> bool:
-        return hashlib.sha256(path.read_bytes()).hexdigest() == state.written.get(path.name)
-
-    return [
-        path for path in (state.layout.config, state.flag_file) if path.is_file() and not as_written(path)
-    ]
 
 
 def _create(state: State, proxy_binary: Path | None, say: Say) -> None:
@@ -308,13 +227,13 @@ def _create(state: State, proxy_binary: Path | None, say: Say) -> None:
     supervisor = Supervisor(state)
     supervisor.configure(programs.write(state, proxy_binary))
     supervisor.start(environ)
-    cluster.wait_ready(superuser_dsn, timeout=_PATIENCE)
+    cluster.wait_ready(superuser_dsn, timeout=PATIENCE)
     say("databases")
     cluster.create_databases(
         superuser_dsn, {_sql_name(name): password for name, password in passwords.items()}
     )
     databases.create_all(dsns.__getitem__, seed=state.seed, users=state.users)
-    _start_the_rest(state, supervisor, say)
+    start_the_rest(state, supervisor, say)
 
 
 def _again(state: State, say: Say) -> None:
@@ -336,123 +255,12 @@ def _again(state: State, say: Say) -> None:
     supervisor = Supervisor(state)
     try:
         supervisor.start(programs.environment(state, os.environ))
-        superuser_dsn = _dsn(state, "superuser")
-        programs.cluster(state).wait_ready(superuser_dsn, timeout=_PATIENCE)
-        _start_the_rest(state, supervisor, say)
+        superuser_dsn = dsn_of(state, "superuser")
+        programs.cluster(state).wait_ready(superuser_dsn, timeout=PATIENCE)
+        start_the_rest(state, supervisor, say)
     except BaseException:
-        _stop(state)
+        stop(state)
         raise
-
-
-def _start_the_rest(state: State, supervisor: Supervisor, say: Say) -> None:
-    say("monolith and gateway")
-    supervisor.start_program("monolith")
-    for name in ("monolith", *state.instances, "gateway"):
-        _wait_healthy(state, name)
-    if state.proxy == "haproxy":
-        _wait_in_rotation(state)
-
-
-def _wait_in_rotation(state: State) -> None:
-    """Return when haproxy sends requests to every instance: one that was slow to start comes in after the others."""
-    from tracseq_migrate.adapters.haproxy import HaproxyProxy
-
-    proxy = HaproxyProxy(str(state.proxy_socket), "gateway")
-    deadline = time.monotonic() + _PATIENCE
-    while missing := set(state.instances) - proxy.in_rotation():
-        if time.monotonic() >= deadline:
-            raise TracseqMigrateError(
-                f"haproxy does not take {' and '.join(sorted(missing))} into rotation",
-                state="Nothing of the sandbox is left running.",
-            )
-        time.sleep(0.05)
-
-
-def _wait_healthy(state: State, name: str) -> None:
-    """Return when it answers /health with 200. Raises `TracseqMigrateError` with what it said last."""
-    program = name if name in state.programs else "proxy" if state.proxy != "none" else "gateway-1"
-    supervisor = Supervisor(state)
-    url = state.url(name)
-    deadline = time.monotonic() + _PATIENCE
-    said = "no answer"
-    while time.monotonic() < deadline:
-        connection = http.client.HTTPConnection(HOST, int(url.rpartition(":")[2]), timeout=5)
-        try:
-            connection.request("GET", "/health")
-            answer = connection.getresponse()
-            said = f"{answer.status} {answer.read(300).decode('utf-8', 'replace')}"
-            if answer.status == 200:
-                return
-        except (OSError, http.client.HTTPException) as error:
-            said = str(error) or type(error).__name__
-        finally:
-            connection.close()
-        if supervisor.processes()[program].state == "fatal":
-            said = supervisor.tail(program) or said
-            break
-        time.sleep(0.05)
-    raise TracseqMigrateError(
-        f"{name} did not become healthy at {url}/health: {said}",
-        state="Nothing of the sandbox is left running.",
-    )
-
-
-def _stop(state: State, *, discard: bool = False) -> None:
-    """End every process of the sandbox, in good order where its supervisor can still be asked.
-
-    With ``discard`` the database does not write out what is about to be deleted.
-    """
-    supervisor = Supervisor(state)
-    if supervisor.alive():
-        with contextlib.suppress(CouldNotReach, xmlrpc.client.Fault):
-            # All at once: the supervisor itself would stop one after the other.
-            for name in state.programs:
-                if name != "postgres":
-                    with contextlib.suppress(xmlrpc.client.Fault):
-                        supervisor.call("stopProcess", name, False)  # noqa: FBT003  # positional in XML-RPC
-            deadline = time.monotonic() + 10
-            while time.monotonic() < deadline and any(
-                info.state in ("stopping", "running", "starting")
-                for name, info in supervisor.processes().items()
-                if name != "postgres"
-            ):
-                time.sleep(0.05)
-            database = supervisor.processes()["postgres"].pid
-            if not discard:
-                supervisor.stop_program("postgres")
-            supervisor.call("shutdown")
-            if discard and database:
-                # After the call, so that the supervisor does not start it again.
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(database, signal.SIGQUIT)
-            while time.monotonic() < deadline + 5 and supervisor.alive():
-                time.sleep(0.02)
-    leftovers.end(state)
-
-
-def _take_down(state: State) -> list[Path]:
-    """Stop, and remove every file that `up` made; others stay. Returns where edited ones are now."""
-    faults.unmount(state)
-    _stop(state, discard=True)
-    layout = state.layout
-    if state.private_sockets:
-        shutil.rmtree(state.socket_folder, ignore_errors=True)
-    for folder in (layout.postgres, layout.run, layout.logs, layout.secrets):
-        if folder.exists():
-            shutil.rmtree(folder)
-    aside = []
-    if edited := _edited(state):
-        folder = _earlier(layout)
-        aside = [path.rename(folder / path.name) for path in edited]
-    for file in (state.flag_file, layout.config):
-        file.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # something of somebody else is in it
-        layout.gateway.rmdir()
-    layout.state.unlink(missing_ok=True)
-    if state.made_root:
-        with contextlib.suppress(OSError):
-            layout.root.rmdir()
-    return aside
 
 
 def _sql_name(database: str) -> str:

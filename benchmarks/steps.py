@@ -1,0 +1,206 @@
+"""What a step costs: 200 trivial steps, journaled durably, against bash with a synced journal line and against other tools.
+
+    python benchmarks/steps.py [rounds] [--many 10000]
+
+A trivial step makes a file (`touch`) and sees that it is there (`test -e`): two programs, in every row. The peers:
+
+- bash runs both programs and appends a line to a journal, synced by `sync FILE`: what a careful shell script does.
+- terraform (`terraform_data` with `local-exec`, one at a time), pyinfra and ansible (local connection), each where it is
+  found on PATH, or in the folder of TRACSEQ_BENCH_TOOLS. None of them syncs a journal.
+
+Start-up is excluded in every row: the time of a run with one step is taken from the time of a run with all of them. Our
+steps are timed by the journal too, from the first intent to the last step seen done; the whole run also looks, before it
+begins, at every step's effect, and renders the log afterwards, so it has a row of its own.
+
+``--many`` runs that many steps of ours as well, and prints the cost of the first and the last tenth and the memory held.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from startup import ENVIRONMENT
+
+STEPS = 200
+Prepare = Callable[[Path, int], list[str]]
+
+
+def bash(folder: Path, steps: int) -> list[str]:
+    script = folder / "steps.sh"
+    script.write_text(
+        "set -e\nTEST=$(type -P test)\n"
+        f"for i in $(seq {steps}); do\n"
+        "  touch done-$i; $TEST -e done-$i\n"
+        '  echo "{\\"step\\": $i, \\"state\\": \\"done\\"}" >> journal; sync journal\n'
+        "done\n"
+    )
+    return ["bash", str(script)]
+
+
+def ours(folder: Path, steps: int) -> list[str]:
+    (folder / "tracseq-migrate.yaml").write_text(ENVIRONMENT)
+    (folder / "flags.env").write_text("USE_STORAGE_SERVICE=false\n")
+    entries = "".join(
+        f"  - {{id: s{i:05}, command: {{run: [touch, done-{i}], verify: [test, -e, done-{i}], "
+        f"probe: [test, -e, done-{i}], revert: [rm, done-{i}]}}}}\n"
+        for i in range(steps)
+    )
+    (folder / "weeks").mkdir()
+    (folder / "weeks" / "bench.yaml").write_text(
+        f"week: bench\ntitle: Trivial steps\nrisk: low\nsteps:\n{entries}"
+    )
+    return [sys.executable, "-m", "tracseq_migrate", "-q", "run", "bench", "--yes"]
+
+
+def terraform(folder: Path, steps: int) -> list[str]:
+    blocks = []
+    for i in range(steps):
+        after = f"  depends_on = [terraform_data.s{i - 1}]\n" if i else ""
+        command = f'command = "touch done-{i}; test -e done-{i}"'
+        blocks.append(
+            f'resource "terraform_data" "s{i}" {{\n{after}  provisioner "local-exec" {{ {command} }}\n}}\n'
+        )
+    (folder / "main.tf").write_text("".join(blocks))
+    subprocess.run(["terraform", "init", "-input=false"], cwd=folder, check=True, capture_output=True)
+    return ["terraform", "apply", "-auto-approve", "-input=false", "-parallelism=1"]
+
+
+def pyinfra(folder: Path, steps: int) -> list[str]:
+    lines = ["from pyinfra.operations import server\n"]
+    lines += [
+        f"server.shell(name='s{i}', commands=['touch done-{i}; test -e done-{i}'])\n" for i in range(steps)
+    ]
+    (folder / "deploy.py").write_text("".join(lines))
+    return ["pyinfra", "-y", "@local", "deploy.py"]
+
+
+def ansible(folder: Path, steps: int) -> list[str]:
+    tasks = "".join(
+        f"    - {{name: s{i}, ansible.builtin.shell: 'touch done-{i}; test -e done-{i}'}}\n"
+        for i in range(steps)
+    )
+    (folder / "play.yml").write_text(
+        f"- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n{tasks}"
+    )
+    return ["ansible-playbook", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"]
+
+
+def carry_out(prepare: Prepare, steps: int) -> tuple[float, float]:
+    """Seconds of a whole run in a new folder, and of the steps in it by our journal (0 for others)."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        argv = prepare(folder, steps)
+        began = time.perf_counter()
+        done = subprocess.run(argv, cwd=folder, capture_output=True, text=True)
+        seconds = time.perf_counter() - began
+        made = len(list(folder.glob("done-*")))
+        if done.returncode or made != steps:
+            raise SystemExit(
+                f"{argv[0]} made {made} of {steps} (exit {done.returncode}):\n{done.stdout}{done.stderr}"
+            )
+        return seconds, sum(journaled(folder)) if prepare is ours else 0.0
+
+
+def journaled(folder: Path) -> list[float]:
+    """Seconds from one step's end to the next one's, the first from its intent."""
+    (path,) = folder.glob(".tracseq-migrate/*/journal.sqlite3")
+    connection = sqlite3.connect(path)
+    try:
+        (first,) = connection.execute("SELECT min(at) FROM events WHERE type = 'step.intent'").fetchone()
+        ends = connection.execute("SELECT at FROM events WHERE type = 'step.verified' ORDER BY seq")
+        moments = [datetime.fromisoformat(at) for at in (first, *(at for (at,) in ends))]
+    finally:
+        connection.close()
+    return [(b - a).total_seconds() for a, b in itertools.pairwise(moments)]
+
+
+def many(steps: int) -> None:
+    """The same cost a step, and memory that does not grow with the steps already done."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        argv = ours(folder, steps)
+        process = subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL)
+        held: list[tuple[float, int]] = []
+        began = time.perf_counter()
+        while process.poll() is None:
+            try:
+                pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+            except (OSError, IndexError):
+                break
+            held.append((time.perf_counter() - began, pages * os.sysconf("SC_PAGE_SIZE") // 1024))
+            time.sleep(0.25)
+        if process.wait():
+            raise SystemExit(f"{steps} steps ended with {process.returncode}")
+        each = journaled(folder)
+        tenth = max(1, steps // 10)
+        print(f"\n{steps:,} steps of ours: {sum(each) / steps * 1000:.2f} ms a step")
+        print(
+            f"  first tenth {statistics.median(each[:tenth]) * 1000:.2f} ms, last tenth "
+            f"{statistics.median(each[-tenth:]) * 1000:.2f} ms (medians)"
+        )
+        if held:
+            middle = [kib for at, kib in held if 0.2 < at / held[-1][0] < 0.9]
+            print(
+                f"  memory {middle[0] / 1024:.0f} MiB early, {middle[-1] / 1024:.0f} MiB late, "
+                f"{max(kib for _, kib in held) / 1024:.0f} MiB at most"
+            )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rounds", type=int, nargs="?", default=5)
+    parser.add_argument("--many", type=int, default=0)
+    asked = parser.parse_args()
+    os.environ["PATH"] += os.pathsep + os.environ.get("TRACSEQ_BENCH_TOOLS", "")
+    rows: dict[str, tuple[Prepare, str]] = {
+        "bash, synced journal line": (bash, "bash"),
+        "tracseq-migrate": (ours, sys.executable),
+        "terraform": (terraform, "terraform"),
+        "pyinfra": (pyinfra, "pyinfra"),
+        "ansible": (ansible, "ansible-playbook"),
+    }
+    present = {label: prepare for label, (prepare, program) in rows.items() if shutil.which(program)}
+    missing = [label for label in rows if label not in present]
+    whole: dict[str, list[float]] = {label: [] for label in present}
+    by_journal: list[float] = []
+    for number in range(asked.rounds):
+        for label, prepare in present.items():
+            if number and prepare in (terraform, pyinfra, ansible):
+                continue  # they are far off: once is enough
+            one, _ = carry_out(prepare, 1)
+            seconds, journal = carry_out(prepare, STEPS)
+            whole[label].append((seconds - one) / (STEPS - 1))
+            if prepare is ours:
+                by_journal.append(journal / STEPS)
+    peer = statistics.median(whole["bash, synced journal line"])
+    print(f"{STEPS} steps, milliseconds a step, start-up excluded ({asked.rounds} rounds, medians)")
+
+    def row(label: str, seconds: float) -> None:
+        print(f"  {label:34} {seconds * 1000:7.2f} ms  {seconds / peer:6.2f} x")
+
+    row("bash, synced journal line", peer)
+    row("tracseq-migrate, steps", statistics.median(by_journal))
+    row("tracseq-migrate, whole run", statistics.median(whole["tracseq-migrate"]))
+    for label in ("terraform", "pyinfra", "ansible"):
+        if label in whole:
+            row(label, statistics.median(whole[label]))
+    for label in missing:
+        print(f"  {label}: not found on PATH")
+    if asked.many:
+        many(asked.many)
+
+
+if __name__ == "__main__":
+    main()
