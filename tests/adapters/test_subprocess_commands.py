@@ -154,7 +154,7 @@ def _started_pids(folder: Path) -> list[int]:
 def _guards_of(pid: int) -> list[int]:
     """The direct children of a process that watch over its commands."""
     children = psutil.Process(pid).children()
-    return [child.pid for child in children if "read -r over" in " ".join(child.cmdline())]
+    return [child.pid for child in children if "read -r what group" in " ".join(child.cmdline())]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_the_programs_end_with_the_process_that_started_them(
     ) as tool:
         pids = _started_pids(tmp_path)
         guards = _guards_of(tool.pid)
-        assert len(guards) == 2
+        assert len(guards) == 1
         assert all(alive(pid) for pid in pids)
         tool.send_signal(number)
         assert tool.wait(60) == code
@@ -210,6 +210,9 @@ def test_a_guard_that_was_killed_changes_nothing(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     thread.join(60)
     assert results == [0]
+    assert SubprocessCommands(tmp_path).run(["true"], timeout=60).code == 0
+    (fresh,) = _guards_of(os.getpid())
+    assert fresh != guard
 
 
 def test_input_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:

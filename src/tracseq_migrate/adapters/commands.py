@@ -7,100 +7,19 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from tracseq_migrate.adapters.draining import Outputs, exited
+from tracseq_migrate.adapters.guarding import GUARD
 from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports import CommandResult
 
 _KEPT = 64 * 1024
-_CHUNK = 64 * 1024
+_SLACK = 8 * 1024
+_LINGER = 0.5
 _LAST_WORDS = 0.5
-
-# Leads the group of a program to its end when we are killed, by which the pipe that is its input comes to its end. It
-# has a session of its own, so that what ends us does not end it first.
-_GUARD = """trap '' INT TERM HUP QUIT
-read -r group || exit 0
-read -r over && exit 0
-kill -s KILL -- "-$group"
-"""
-
-# The groups that run now, of every instance. Read by a signal handler, so it has no lock: adding to a set, taking from
-# it and copying it are one instruction each.
-_groups: set[int] = set()
-
-
-class _Guard:
-    """A process beside a program, which ends the program's group when this process is gone, however it went.
-
-    A program that is not yet told of by `watch` is not guarded: that is the instant between its start and the next line.
-    """
-
-    def __init__(self) -> None:
-        read, self._write = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD],
-                cwd="/",
-                stdin=read,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except BaseException:
-            os.close(self._write)
-            raise
-        finally:
-            os.close(read)
-
-    def watch(self, group: int) -> None:
-        self._say(f"{group}\n")
-        _groups.add(group)
-        self._group = group
-
-    def release(self) -> None:
-        """Leave what remains of the group alone, and go."""
-        _groups.discard(self._group)
-        self.dismiss()
-
-    def dismiss(self) -> None:
-        self._say("over\n")
-        os.close(self._write)
-        self._process.wait()
-
-    def _say(self, line: str) -> None:
-        # One that somebody killed guards no more, and that is all that is lost.
-        with suppress(BrokenPipeError):
-            os.write(self._write, line.encode())
-
-
-class _Tail:
-    """Drains a pipe to its end in a thread of its own, and keeps what came last.
-
-    A program may leave another running in the background that holds the pipe open; the thread then goes on draining, so
-    that the other never stands still on a full pipe.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._guard = threading.Lock()
-        self._kept = b""
-        self._thread = threading.Thread(target=self._drain, name="output", daemon=True)
-        self._thread.start()
-
-    def text(self, patience: float) -> str:
-        self._thread.join(patience)
-        with self._guard:
-            return self._kept.decode("utf-8", errors="replace")
-
-    def _drain(self) -> None:
-        try:
-            while chunk := os.read(self._descriptor, _CHUNK):
-                with self._guard:
-                    self._kept = (self._kept + chunk)[-_KEPT:]
-        finally:
-            os.close(self._descriptor)
 
 
 class SubprocessCommands:
@@ -113,14 +32,21 @@ class SubprocessCommands:
     Args:
         folder: the project's folder; programs start in it, or below.
         redact: takes secrets out of what they print.
+        withheld: variables of this process that they do not get.
     """
 
     def __init__(
-        self, folder: Path, *, redact: Callable[[str], str] = lambda text: text, grace: float = 2.0
+        self,
+        folder: Path,
+        *,
+        redact: Callable[[str], str] = lambda text: text,
+        grace: float = 2.0,
+        withheld: Collection[str] = (),
     ) -> None:
         self._folder = Path(os.path.realpath(folder))
         self._redact = redact
         self._grace = grace
+        self._withheld = frozenset(withheld)
 
     def run(
         self,
@@ -137,32 +63,36 @@ class SubprocessCommands:
         arguments = ["/bin/sh", "-c", argv[0], "sh", *argv[1:]] if shell else list(argv)
         name = self._redact(argv[0])
         begin = time.monotonic()
-        process, guard, out, err = self._start(
-            name, arguments, self._below(cwd), env, has_input=stdin is not None
-        )
+        outputs = Outputs(keep=_KEPT + _SLACK)
         try:
-            if stdin is not None:
-                self._feed(process, stdin)
-            process.wait(max(0.0, begin + timeout - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            self._end_group(process)
-            said = self._redact((err.text(0.2).strip() or out.text(0.2).strip())[-2000:])
+            process = self._start(
+                name, arguments, self._below(cwd), env, outputs, has_input=stdin is not None
+            )
+            try:
+                if stdin is not None:
+                    self._feed(process, stdin)
+                ended = outputs.wait(process, begin + timeout, linger=_LINGER)
+                if not ended:
+                    self._end_group(process)
+                    outputs.read_on(_LAST_WORDS)
+            except BaseException:
+                self._end_group(process)
+                raise
+            finally:
+                GUARD.leave(process.pid)
+        finally:
+            outputs.leave()
+        out, err = (self._kept(text.decode("utf-8", errors="replace")) for text in outputs.texts())
+        if not ended:
+            said = (err.strip() or out.strip())[-2000:]
             raise StepFailed(
                 f"`{name}` did not end within {timeout:g} s and was ended"
                 + (f"; it said last:\n{said}" if said else ""),
                 hint="Give it more time with `timeout:`, or find out what it waits for.",
                 unknown=True,
-            ) from None
-        except BaseException:
-            self._end_group(process)
-            raise
-        finally:
-            guard.release()
+            )
         return CommandResult(
-            code=process.returncode,
-            stdout=self._redact(out.text(0.5)),
-            stderr=self._redact(err.text(0.5)),
-            seconds=time.monotonic() - begin,
+            code=process.returncode, stdout=out, stderr=err, seconds=time.monotonic() - begin
         )
 
     def look(
@@ -182,52 +112,60 @@ class SubprocessCommands:
 
         For a process that is about to end. Takes no lock, so it may be called from a signal handler.
         """
-        groups = tuple(_groups)
+        groups = GUARD.groups
         _signal_groups(groups, signal.SIGTERM)
         deadline = time.monotonic() + _LAST_WORDS
-        while time.monotonic() < deadline and not all(map(_exited, groups)):
+        while time.monotonic() < deadline and not all(map(exited, groups)):
             time.sleep(0.01)
         _signal_groups(groups, signal.SIGKILL)
 
     def _start(
-        self, name: str, arguments: list[str], cwd: Path, env: Mapping[str, str] | None, *, has_input: bool
-    ) -> tuple[subprocess.Popen[bytes], _Guard, _Tail, _Tail]:
-        guard = self._guard(name)
-        out_read, out_write = os.pipe()
-        err_read, err_write = os.pipe()
+        self,
+        name: str,
+        arguments: list[str],
+        cwd: Path,
+        env: Mapping[str, str] | None,
+        outputs: Outputs,
+        *,
+        has_input: bool,
+    ) -> subprocess.Popen[bytes]:
+        try:
+            GUARD.ready()
+        except OSError as error:
+            raise StepFailed(
+                f"`{name}` was not started: the process that would guard it could not be: {error.strerror}",
+                hint="It needs /bin/sh, and room for two more processes.",
+            ) from error
         try:
             process = subprocess.Popen(
                 arguments,
                 cwd=cwd,
-                env={**os.environ, **(env or {})},
+                env=self._environment(env),
                 stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
-                stdout=out_write,
-                stderr=err_write,
+                stdout=outputs.out,
+                stderr=outputs.err,
                 start_new_session=True,
             )
-            guard.watch(process.pid)
+            GUARD.watch(process.pid)
         except (OSError, ValueError) as error:
-            os.close(out_read)
-            os.close(err_read)
-            guard.dismiss()
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise StepFailed(
                 f"`{name}` could not be started: {why}",
                 hint="Check its name, that it is installed, and that this user may run it.",
             ) from error
         finally:
-            os.close(out_write)
-            os.close(err_write)
-        return process, guard, _Tail(out_read), _Tail(err_read)
+            outputs.started()
+        return process
 
-    def _guard(self, name: str) -> _Guard:
-        try:
-            return _Guard()
-        except OSError as error:
-            raise StepFailed(
-                f"`{name}` was not started: the process that would guard it could not be: {error.strerror}",
-                hint="It needs /bin/sh, and room for two more processes.",
-            ) from error
+    def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
+        own = {name: value for name, value in os.environ.items() if name not in self._withheld}
+        return own | dict(more or {})
+
+    def _kept(self, text: str) -> str:
+        """The last of what was said, secrets taken out first: what was cut off before may have taken half of one with it."""
+        clean = self._redact(text)
+        whole = len(text.encode()) <= _KEPT
+        return clean if whole else clean.encode()[-_KEPT:].decode(errors="replace")
 
     def _feed(self, process: subprocess.Popen[bytes], text: str) -> None:
         stream = process.stdin
@@ -257,7 +195,7 @@ class SubprocessCommands:
         # The leader is left unreaped until the group got its SIGKILL: so long nobody else can get the group's number.
         _signal_groups([process.pid], signal.SIGTERM)
         deadline = time.monotonic() + self._grace
-        while time.monotonic() < deadline and not _exited(process.pid):
+        while time.monotonic() < deadline and not exited(process.pid):
             time.sleep(0.01)
         _signal_groups([process.pid], signal.SIGKILL)
         process.wait()
@@ -267,10 +205,3 @@ def _signal_groups(groups: Sequence[int], number: signal.Signals) -> None:
     for group in groups:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(group, number)
-
-
-def _exited(pid: int) -> bool:
-    try:
-        return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-    except ChildProcessError:
-        return True

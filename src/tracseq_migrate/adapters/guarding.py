@@ -1,0 +1,103 @@
+"""One process beside this one, which ends the programs that run when this one is gone, however it went."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import subprocess
+import threading
+from contextlib import suppress
+
+# Keeps the numbers of the groups that run. It has a session of its own, so that what ends us does not end it first; its input
+# is a pipe that only we hold, which comes to its end when we do.
+_SCRIPT = """trap '' INT TERM HUP QUIT
+groups=
+while read -r what group; do
+  case $what in
+    watch) groups="$groups $group" ;;
+    leave) kept=
+      for each in $groups; do [ "$each" = "$group" ] || kept="$kept $each"; done
+      groups=$kept ;;
+  esac
+done
+for each in $groups; do kill -s KILL -- "-$each"; done
+"""
+
+
+class Guard:
+    """Watches process groups, from the first `watch` until this process ends; started when it is first needed.
+
+    A program that is not yet told of by `watch` is not guarded: that is the instant between its start and the next line.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe = -1
+        # Read by a signal handler, so without the lock: adding to a set, taking from it and copying it are one instruction each.
+        self._groups: set[int] = set()
+
+    @property
+    def groups(self) -> tuple[int, ...]:
+        """The groups that run now."""
+        return tuple(self._groups)
+
+    def ready(self) -> None:
+        """Have the process running before a program starts. Raises `OSError` where it cannot be started."""
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+
+    def watch(self, group: int) -> None:
+        self._groups.add(group)
+        self._say("watch", group)
+
+    def leave(self, group: int) -> None:
+        """Leave what remains of a group alone."""
+        self._groups.discard(group)
+        self._say("leave", group)
+
+    def close(self) -> None:
+        """End the process beside, and with it whatever still runs; it is started again when it is needed."""
+        with self._lock:
+            self._end()
+
+    def _say(self, what: str, group: int) -> None:
+        # One that somebody killed guards no more until the next program starts, and that is all that is lost.
+        with self._lock, suppress(OSError):
+            os.write(self._pipe, f"{what} {group}\n".encode())
+
+    def _start(self) -> None:
+        self._end()
+        read, write = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _SCRIPT],
+                cwd="/",
+                env={},
+                stdin=read,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(write)
+            raise
+        finally:
+            os.close(read)
+        self._pipe = write
+        for group in self.groups:
+            os.write(write, f"watch {group}\n".encode())
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            os.close(self._pipe)
+            self._pipe = -1
+            process.wait()
+
+
+GUARD = Guard()
+"""The one of this process."""
+
+atexit.register(GUARD.close)
