@@ -11,15 +11,17 @@ SECONDS ?= 600
 SEED ?= 1
 CASE ?=
 
-.PHONY: demo test test-quick chaos lint format types imports schemas wheel bench-flip bench-startup setup clean help
+.PHONY: demo test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health setup clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-$(STAMP): pyproject.toml
+# Every package by its version and its hashes; the project itself is built by what is locked, too.
+$(STAMP): pyproject.toml requirements/dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (PYTHON=...)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 setup: $(STAMP) ## a virtual environment with everything, and haproxy where it may be installed
@@ -56,6 +58,9 @@ schemas: $(STAMP) ## write schemas/*.json from the models
 	$(BIN)/python -m tracseq_migrate.plan.schema schemas
 	$(BIN)/python -m tracseq_migrate.config.schema schemas
 
+lock: ## pin every package anew, with hashes, into requirements/*.lock (UPGRADE=1: to the newest versions)
+	@PYTHON="$(PYTHON)" UPGRADE="$(UPGRADE)" bash scripts/lock.sh
+
 wheel: $(STAMP) ## build the wheel, install it into an empty environment, run it from another folder
 	@BIN="$(CURDIR)/$(BIN)" bash scripts/wheel.sh
 
@@ -64,6 +69,9 @@ bench-flip: setup ## what clients notice of a flip, behind each proxy and withou
 
 bench-startup: $(STAMP) ## start-up of the commands against a bare typer command
 	$(BIN)/python benchmarks/startup.py
+
+bench-health: setup ## the health of 1,000 endpoints, against curl --parallel
+	$(BIN)/python benchmarks/health.py
 
 clean: ## take away what was set up here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .demo

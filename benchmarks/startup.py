@@ -9,6 +9,7 @@ they are for an installed tool.
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,23 +26,7 @@ def hello(name: str = "you") -> None:
 app()
 """
 
-ENVIRONMENT = """
-version: 1
-environments:
-  nowhere:
-    gateway:
-      url: http://127.0.0.1:9
-      monolith: monolith
-      instances: [{name: gateway-1, url: "http://127.0.0.1:9"}]
-      flags: {file: flags.env}
-      reload: {strategy: command, command: ["true"]}
-    services:
-      monolith: {url: "http://127.0.0.1:19"}
-      notifications: {url: "http://127.0.0.1:29"}
-      storage: {url: "http://127.0.0.1:39"}
-      rag: {url: "http://127.0.0.1:49"}
-      templates: {url: "http://127.0.0.1:59"}
-"""
+SAMPLE = Path(__file__).parent / "nowhere"
 
 
 def main() -> None:
@@ -50,8 +35,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "peer.py").write_text(PEER)
-        (folder / "tracseq-migrate.yaml").write_text(ENVIRONMENT)
-        (folder / "flags.env").write_text("USE_STORAGE_SERVICE=false\n")
+        shutil.copytree(SAMPLE, folder, dirs_exist_ok=True)
         tool = [sys.executable, "-m", "tracseq_migrate"]
         commands = {
             "bare typer command": [sys.executable, str(folder / "peer.py")],
@@ -69,8 +53,13 @@ def main() -> None:
                 times[label].append(time.perf_counter() - began)
     medians = {label: statistics.median(measured[1:]) for label, measured in times.items()}
     peer = medians["bare typer command"]
+    print(
+        f"{rounds} rounds, alternating; in brackets the middle half of the rounds, in which the noise of the machine shows"
+    )
     for label, median in medians.items():
-        print(f"{label:24} {median * 1000:6.0f} ms  {median / peer:5.2f} x")
+        low, _, high = statistics.quantiles(times[label][1:], n=4)
+        noise = f"[{low * 1000:.0f} to {high * 1000:.0f}]"
+        print(f"{label:24} {median * 1000:6.0f} ms  {noise:16} {median / peer:5.2f} x")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,14 @@ def ansible(folder: Path, steps: int) -> list[str]:
     (folder / "play.yml").write_text(
         f"- hosts: localhost\n  connection: local\n  gather_facts: false\n  tasks:\n{tasks}"
     )
-    return ["ansible-playbook", "-i", "localhost,", "-e", f"ansible_python_interpreter={sys.executable}", "play.yml"]
+    return [
+        "ansible-playbook",
+        "-i",
+        "localhost,",
+        "-e",
+        f"ansible_python_interpreter={sys.executable}",
+        "play.yml",
+    ]
 
 
 def carry_out(prepare: Prepare, steps: int) -> tuple[float, float]:

@@ -10,8 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from tracseq_migrate.document import NAME_PATTERN, Document, Place, closest, findings_from, inspect, read
-from tracseq_migrate.document.reader import DEEPEST, MOST_BYTES
+from tracseq_migrate.document import (
+    MOST_FINDINGS,
+    NAME_PATTERN,
+    Document,
+    Place,
+    closest,
+    findings_from,
+    first_of,
+    inspect,
+    read,
+    reader,
+)
+from tracseq_migrate.document.plain import values
+from tracseq_migrate.document.reader import DEEPEST, MOST_BYTES, MOST_VALUES
 from tracseq_migrate.errors import InvalidInput
 
 # The machine may be busy: how long one example takes proves nothing.
@@ -349,3 +361,98 @@ def test_a_value_cannot_bring_control_characters_into_a_message() -> None:
     assert "\x1b" not in finding
     assert "'\\x1b[31mxxxx" in finding
     assert len(finding) < 200
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b'a: "x\\0"', "f.yaml:1:4: U+0000 cannot stand in a text (take it out)"),
+        (b'"a\\x00": 1', "f.yaml:1:1: U+0000 cannot stand in a text (take it out)"),
+        (
+            b"!!python/name:os.system a: 1",
+            "f.yaml:1:1: the tag '!!python/name:os.system' is not allowed (plain values only: take the tag away)",
+        ),
+        (
+            b"a: 1\n\"b\\nc\": 1\n\"b\\nc\": 2",
+            "f.yaml:3:1: the key 'b\\nc' stands here twice: first at f.yaml:2:1 (keep one of the two)",
+        ),
+    ],
+)  # fmt: skip
+def test_what_escapes_and_tags_smuggle_in_is_refused(body: bytes, text: str) -> None:
+    assert _findings(body) == [text]
+
+
+def test_an_anchor_may_stand_at_a_key() -> None:
+    assert _read("&k a: 1\nb: *k").value == {"a": 1, "b": "a"}
+
+
+def test_no_finding_has_a_line_of_its_own_from_the_file() -> None:
+    document = _read("a: 1")
+    finding = document.finding(("a",), "unknown name 'x\n::error::y\x1b[2J'")
+    assert finding.message == "unknown name 'x :\\x3aerror::y\\x1b[2J'"
+
+
+def test_of_very_many_findings_the_first_thousand_are_told() -> None:
+    body = b"week: w\n" + b"same: 1\n" * 5_000
+    findings = inspect(body, "f.yaml")[1]
+    assert len(findings) == MOST_FINDINGS + 2
+    assert str(findings[-1]) == (
+        "f.yaml:1003:1: more than 1,000 findings: the rest was not read (mend those above first)"
+    )
+    document = _read("week: w\n" + "".join(f"k{number}: 1\n" for number in range(5_000)))
+    with pytest.raises(ValidationError) as refused:
+        _Plan.model_validate_json(json.dumps(document.value), strict=True)
+    told = first_of(findings_from(refused.value, document, model=_Plan))
+    assert len(told) == MOST_FINDINGS + 1
+    assert (
+        str(told[-1])
+        == "f.yaml:1002:1: more than 1,000 findings: from here on, they are not told (mend those above first)"
+    )
+    assert first_of(told[:3]) == told[:3]
+
+
+def test_thousands_of_wrong_names_are_not_each_held_against_all_right_ones() -> None:
+    document, known = _read("a: 1"), [f"service-{number}" for number in range(1_000)]
+    remedies = [document.did_you_mean("servise-7", known, what="services") for _ in range(20)]
+    assert remedies[0] == "did you mean 'service-7'?"
+    assert remedies[-1] == ""
+
+
+_yaml = st.text("ab:-[]{}&*!|>'\"#,? \n\té0.\\x", max_size=60)
+
+
+@_patient
+@given(
+    _yaml | st.lists(st.sampled_from(["a: 1\n", "b:\n", "  c: x\n", "- y\n", "d: [1, {e: ~}]\n", '"f\\0": 2\n'])).map("".join)
+)  # fmt: skip
+def test_the_short_way_of_reading_accepts_only_what_the_long_way_reads_the_same(text: str) -> None:
+    short = values(text, most=MOST_VALUES, deepest=DEEPEST)
+    if short is None:
+        return
+    builder = reader._Builder("f.yaml")
+    builder.build(text)
+    assert builder.findings == []
+    assert builder.root is not None
+    assert repr(builder.root[0]) == repr(short)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 1", "a: [1, [2, {b: c}]]", "a:\n  - b: 'c'\n", "a: on\nb: 0777\nc: 1e3", "a:\n"]
+)
+def test_a_plain_file_is_read_the_short_way(text: str) -> None:
+    assert values(text, most=MOST_VALUES, deepest=DEEPEST) == _read(text).value
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &x 1", "a: !!str 1", "a: 1\na: 2", "[1]", "1", "", "a: 1\n---\nb: 1", "a: .inf", "? [a]\n: b", "a: ["]
+)  # fmt: skip
+def test_what_is_out_of_the_ordinary_is_left_to_the_long_way(text: str) -> None:
+    assert values(text, most=MOST_VALUES, deepest=DEEPEST) is None
+    assert values("a: [1, 2, 3]", most=4, deepest=DEEPEST) is None
+    assert values("a: {b: {}}", most=MOST_VALUES, deepest=2) is None
+
+
+def test_the_places_of_a_file_that_was_read_the_short_way_are_found_when_somebody_asks() -> None:
+    document = _read("a: 1\nb:\n  - {c: x}\n")
+    assert document.places.value(("b", 0, "c")) == Place(3, 9)
+    assert document.places is document.places

@@ -59,12 +59,13 @@ def test_the_codes_are_those_that_scripts_rely_on() -> None:
         "CHANGES": 10,
         "DIFFERENT": 11,
         "DECLINED": 12,
+        "SIGHUP": 129,
         "SIGINT": 130,
         "SIGTERM": 143,
     }
 
 
-@pytest.mark.parametrize(("number", "code"), [(2, Exit.SIGINT), (15, Exit.SIGTERM)])
+@pytest.mark.parametrize(("number", "code"), [(1, Exit.SIGHUP), (2, Exit.SIGINT), (15, Exit.SIGTERM)])
 def test_an_interruption_ends_as_the_signal_would(number: int, code: int) -> None:
     assert Interrupted(number).code == code
 

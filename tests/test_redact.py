@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+import shlex
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tracseq_migrate.redact import Redactor
+from tracseq_migrate.redact import MARK, Redactor
 
 # The machine may be busy: how long one example takes proves nothing.
 _patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -83,3 +88,72 @@ def test_a_long_hostile_text_is_done_soon_enough_to_be_tested() -> None:
         "a:" * 40_000 + "://@",
     ):
         assert Redactor(SECRETS).text(text).startswith(text[:50])
+
+
+AWKWARD = "p@s's w\"or/d+é$(x)"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        quote(AWKWARD),
+        quote(AWKWARD, safe=""),
+        quote(AWKWARD, safe="").lower(),
+        quote_plus(AWKWARD),
+        json.dumps(AWKWARD),
+        json.dumps(AWKWARD, ensure_ascii=False),
+        json.dumps(json.dumps(AWKWARD)),
+        repr(AWKWARD),
+        shlex.quote(AWKWARD),
+        html.escape(AWKWARD),
+        AWKWARD.replace("'", "''"),
+        AWKWARD.replace(" ", "\n      "),
+        AWKWARD.encode().hex(),
+        *(base64.b64encode(b"x" * before + AWKWARD.encode() + b"yz").decode() for before in range(4)),
+        base64.urlsafe_b64encode(AWKWARD.encode()).decode(),
+    ],
+)
+def test_a_secret_is_known_however_it_is_written(written: str) -> None:
+    shown = Redactor([AWKWARD]).text(f"before {written} behind")
+    assert MARK in shown
+    assert shown.startswith("before ")
+    assert shown.endswith(" behind")
+    left = shown.removeprefix("before ").removesuffix(" behind").replace(MARK, "")
+    # Of base64 the letters at the edges stay, which hold bits of the neighbours; of quotes, the quotes.
+    assert len(left) <= 8
+
+
+def test_secrets_that_overlap_or_contain_each_other_leave_nothing() -> None:
+    redactor = Redactor(["abcdef", "defxyz", "hunter2", "hunter2-long"])
+    assert redactor.text("abcdefxyz hunter2-long hunter2") == "*** *** ***"
+
+
+def test_a_secret_of_several_lines_is_one_in_each_of_them() -> None:
+    redactor = Redactor(["BEGIN\nline-one-of-the-key\nline-two-of-the-key\nEND"])
+    assert (
+        redactor.text("it has line-two-of-the-key in it; BEGIN and END") == "it has *** in it; BEGIN and END"
+    )
+
+
+@pytest.mark.parametrize("mark", ["…", "..."])
+def test_the_beginning_of_a_secret_before_a_cut_is_one(mark: str) -> None:
+    redactor = Redactor(["correct-horse-battery"])
+    assert redactor.text(f"it said correct-ho{mark} and correct-ho") == f"it said ***{mark} and correct-ho"
+    assert redactor.text(f"it said cor{mark}") == f"it said cor{mark}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Authorization: Bearer abc.def-ghi", "Authorization: Bearer ***"),
+        ("{'authorization': 'Basic YWJjOmRlZg=='}", "{'authorization': 'Basic ***'}"),
+        ("Set-Cookie: session=4711; path=/", "Set-Cookie: ***; path=/"),
+        ('{"access_token": "abc", "n": 1}', '{"access_token": "***", "n": 1}'),
+        ("API_KEY=abc&x=1", "API_KEY=***&x=1"),
+        ("the token is set, and USE_AUTH_SERVICE=true", "the token is set, and USE_AUTH_SERVICE=true"),
+        ("the bearer of this", "the bearer of this"),
+    ],
+)
+def test_what_looks_like_a_secret_is_one(text: str, shown: str) -> None:
+    assert Redactor().text(text) == shown
+    assert Redactor().text(shown) == shown

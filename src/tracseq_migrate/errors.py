@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from signal import Signals
+from signal import SIGHUP, SIGTERM, Signals
 from typing import ClassVar
 
 
@@ -29,6 +29,7 @@ class Exit(IntEnum):
     CHANGES = 10
     DIFFERENT = 11
     DECLINED = 12
+    SIGHUP = 129
     SIGINT = 130
     SIGTERM = 143
 
@@ -144,6 +145,10 @@ class Declined(TracseqMigrateError):
     exit_code = Exit.DECLINED
 
 
+PRESSING = frozenset({SIGTERM, SIGHUP})
+"""The signals that machines send, and that SIGKILL follows: who sends them does not wait."""
+
+
 def signal_name(number: int) -> str:
     """A signal as people know it."""
     try:
@@ -154,7 +159,7 @@ def signal_name(number: int) -> str:
 
 
 class Interrupted(TracseqMigrateError):
-    """SIGINT or SIGTERM; journaled; resume. The exit code is 128 plus the signal's number."""
+    """SIGINT, SIGTERM or SIGHUP; journaled; resume. The exit code is 128 plus the signal's number."""
 
     default_state = "The current step was finished or undone, and journaled."
 

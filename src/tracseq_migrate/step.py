@@ -14,6 +14,7 @@ verify     after apply, and whenever ``verify`` is typed    no
 probe      when the outcome is not known                    no
 losses     before going back, and after                     no
 revert     going back; must be repeatable                   yes; and must prove what it put back
+adopt      after a loss of the journal                      no
 ========== ================================================ ==========================================================
 
 A new kind is one module under ``steps/`` with one subclass of `Step`: it is found there, and nowhere else listed.
@@ -23,12 +24,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
+from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import (
     Asker,
     Clock,
@@ -41,7 +44,9 @@ from tracseq_migrate.ports import (
     Prober,
     Rollout,
     Route,
+    Routes,
     Services,
+    Unreachable,
 )
 
 Direction = Literal["forward", "backward", "either"]
@@ -58,7 +63,7 @@ class EffectKind(StrEnum):
     IRREVERSIBLE = "irreversible"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Effect:
     """What a step does to the world; ``reason`` says why an irreversible one has no way back."""
 
@@ -73,7 +78,7 @@ NO_EFFECT = Effect(EffectKind.NONE)
 REVERSIBLE = Effect(EffectKind.REVERSIBLE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Uses:
     """The names that a step takes from the environment, so that a plan can be checked against it before anything runs."""
 
@@ -81,6 +86,14 @@ class Uses:
     flags: frozenset[str] = frozenset()
     databases: frozenset[str] = frozenset()
     targets: frozenset[str] = frozenset()
+
+
+class NamedPath(NamedTuple):
+    """A path that a plan names: where in the step it stands, as written, and the folder of the project that it counts from."""
+
+    way: tuple[str | int, ...]
+    path: str
+    base: str = ""
 
 
 class Certainty(StrEnum):
@@ -91,13 +104,13 @@ class Certainty(StrEnum):
     UNKNOWABLE = "cannot be known before"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PreviewLine:
     certainty: Certainty
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Preview:
     """What a step would change: ``changes`` is false where it would change nothing; ``diff`` is of a file, where one changes."""
 
@@ -118,7 +131,7 @@ def unknowable(text: str) -> PreviewLine:
     return PreviewLine(Certainty.UNKNOWABLE, text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Evidence:
     """One thing that was seen: a sentence for a person, and the measured values behind it (JSON)."""
 
@@ -126,14 +139,14 @@ class Evidence:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Done:
     """The effect came about, as far as apply can tell; verify looks. ``measured`` is what only apply could see."""
 
     measured: tuple[Evidence, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WaitingOn:
     """The step waits: ``on`` whom or what, ``until`` when (RFC 3339, or empty), and the command that goes on."""
 
@@ -153,7 +166,7 @@ class Found(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probed:
     """What reality says of a step in doubt, and which direction is safe from there."""
 
@@ -162,7 +175,23 @@ class Probed:
     safe: Direction = "either"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class Adopted:
+    """What reality says of a step that no journal knows of: whether it is in force, with evidence, and how it would go back.
+
+    Only ``done`` is taken for done, and needs evidence. ``assumed`` says, in sentences, what of the undo cannot be known any
+    more. ``checkpoints`` are those that an apply would have left.
+    """
+
+    found: Found
+    detail: str
+    undo: Undo = field(default_factory=dict)
+    assumed: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+
+
+@frozen
 class Loss:
     """Something written on the new side that going back would leave behind there.
 
@@ -183,7 +212,7 @@ class LossRefused(Exception):
         self.losses = tuple(losses)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Concern:
     """A question that a step wants answered before anything changes; only ``pass`` passes."""
 
@@ -193,7 +222,7 @@ class Concern:
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Approval:
     """A signature that holds now."""
 
@@ -229,7 +258,7 @@ class Journaling(ABC):
         """A body that was kept. Raises `Residue` where it is gone or does not fit its digest."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepContext:
     """Ports, the facts of the environment that steps need, and what this one execution allows."""
 
@@ -264,6 +293,8 @@ class StepContext:
     """The signatures on an item that hold now."""
     assume_yes: bool = False
     accept_loss: bool = False
+    keep_running: bool = False
+    """For `adopt`: services that a plan starts are taken for ones that ran before, so that going back leaves them alone."""
     settled: bool = False
     """False while something is expected to change: a step that looks may then wait for it, up to its deadline."""
 
@@ -277,10 +308,67 @@ class StepContext:
         return self.clock.monotonic() >= self.deadline
 
 
+@frozen
+class ServiceHands:
+    """The commands that start and stop a service; empty where somebody else does it."""
+
+    start: str = ""
+    stop: str = ""
+
+
+@frozen
+class Hands:
+    """What a person types, in bash, where the tool cannot be used: by what is to be done.
+
+    ``folder`` is where relative paths begin; ``reload`` makes every instance of the gateway read the flag file anew.
+    """
+
+    folder: str = ""
+    flag_file: str = ""
+    services: Mapping[str, ServiceHands] = field(default_factory=dict)
+    reload: tuple[str, ...] = ()
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """What the gateway calls each flag in its answers."""
+
+    def service(self, name: str, verb: Literal["start", "stop"], why: str) -> str:
+        """One line: the command where it is known, else a comment."""
+        known = getattr(self.services.get(name, ServiceHands()), verb)
+        return f"{known}  # {verb} {name} ({why})" if known else f"# {verb} {name} ({why})"
+
+    def document(self) -> dict[str, Any]:
+        """In JSON values."""
+        return {
+            "folder": self.folder,
+            "flag_file": self.flag_file,
+            "services": {
+                name: {"start": each.start, "stop": each.stop} for name, each in self.services.items()
+            },
+            "reload": list(self.reload),
+            "keys": dict(self.keys),
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Hands:
+        """What `document` made; what an older journal does not have is empty."""
+        return cls(
+            str(document.get("folder", "")),
+            str(document.get("flag_file", "")),
+            {
+                str(name): ServiceHands(str(each.get("start", "")), str(each.get("stop", "")))
+                for name, each in document.get("services", {}).items()
+            },
+            tuple(map(str, document.get("reload", ()))),
+            {str(flag): str(key) for flag, key in document.get("keys", {}).items()},
+        )
+
+
+NO_HANDS = Hands()
+
+
 class Step(BaseModel, ABC):
     """One kind of step. Subclasses are frozen models whose fields are what a plan writes under the kind's key."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     kind: ClassVar[str]
     summary: ClassVar[str]
@@ -307,11 +395,15 @@ class Step(BaseModel, ABC):
     def uses(self) -> Uses:
         return Uses()
 
+    def named_paths(self) -> Sequence[NamedPath]:
+        """Every file, folder and program that it names by a path; the plan is refused where one lies out of bounds."""
+        return ()
+
     def findings(self) -> list[str]:
         """What is wrong with it that the types of its fields do not say; empty where nothing is."""
         return []
 
-    def fits(self, routes: Mapping[str, Route], monolith: str) -> list[str]:
+    def fits(self, routes: Routes, monolith: str) -> list[str]:
         """What is wrong with it in this environment, beyond names that the environment does not have."""
         return []
 
@@ -343,6 +435,23 @@ class Step(BaseModel, ABC):
     def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
         """What state reality is in. Never raises for what it could not ask: that is `Found.UNKNOWN`."""
 
+    def adopt(self, ctx: StepContext) -> Adopted:
+        """Look whether the effect is there, though no journal says so, and find out or assume the way back. Changes nothing.
+
+        Never raises for what it could not ask: that is `Found.UNKNOWN`.
+        """
+        if self.effect.kind is not EffectKind.NONE:
+            return Adopted(
+                Found.UNKNOWN, f"a step of kind {self.kind} cannot be adopted: it cannot tell what it did"
+            )
+        try:
+            evidence = tuple(self.verify(ctx))
+        except (StepFailed, Unreachable) as error:
+            return Adopted(Found.NOT_DONE, str(error))
+        if not evidence:
+            return Adopted(Found.NOT_DONE, "nothing is there to be seen of it")
+        return Adopted(Found.DONE, evidence[0].text, evidence=evidence)
+
     def losses(self, ctx: StepContext, undo: Undo) -> list[Loss]:
         """What going back now would leave behind. Raises `Unreachable` where it could not be counted."""
         return []
@@ -356,6 +465,12 @@ class Step(BaseModel, ABC):
         """
         return []
 
-    def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
-        """What a person would type or do to go back by hand; sentences or commands, in order."""
+    def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
+        """What a person would type to go back by hand: lines for bash, in order; what no command does is a comment (``# ...``).
+
+        Args:
+            undo: of the step, from the journal.
+            routes: by flag; empty where they are not known any more.
+            hands: the commands of the environment; what they do not have is said in words.
+        """
         return []

@@ -234,7 +234,7 @@ def test_a_folder_that_takes_no_new_file_is_written_in_place(path: Path) -> None
         (b"\x7fELF\0\0", "is not text"),
         (b"# caf\xe9\n", ":1 is not UTF-8"),
         (b"A=1\nB=\xff\n", ":2 is not UTF-8"),
-        (b"#" * (1024 * 1024 + 1), "larger than 1 MiB"),
+        (b"#" * (64 * 1024 + 1), "larger than 64 KiB"),
     ],
 )
 def test_what_is_no_flag_file(path: Path, body: bytes, words: str) -> None:
@@ -274,6 +274,14 @@ def test_leftovers_of_a_killed_write_are_removed(path: Path) -> None:
     (path.parent / ".flags.env.mine.tracseq-migrate").write_text("of somebody else")
     change(path)
     assert names(path.parent) == [".flags.env.mine.tracseq-migrate", "flags.env"]
+
+
+def test_a_write_that_changes_nothing_removes_leftovers_too(path: Path) -> None:
+    before = path.read_bytes()
+    (path.parent / ".flags.env.0123456789ab.tracseq-migrate").write_text("half")
+    change(path, "false")
+    assert names(path.parent) == ["flags.env"]
+    assert path.read_bytes() == before
 
 
 FLIP_FOR_EVER = """

@@ -6,11 +6,12 @@ import io
 import string
 from pathlib import Path
 
+import pytest
 from dotenv import dotenv_values
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tracseq_migrate.adapters.dotenv.text import EditError, FlagText
+from tracseq_migrate.adapters.dotenv.text import EditError, FlagText, folded
 
 FLAGS = ("USE_A", "USE_B", "USE_C")
 PREFIX = "FEATURE_FLAGS__"
@@ -67,12 +68,12 @@ def as_dotenv_reads(content: str) -> dict[str, str]:
     """What the gateway makes of a file: one mapping, then letter case dropped, then the nested names."""
     # As from a file opened as text: every line break is one character.
     stream = io.StringIO(content.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n"))
-    found: dict[str, str] = {}
+    found: dict[str, str | None] = {}
     for name, value in dotenv_values(stream=stream, interpolate=False).items():
-        if value is not None:
-            found[name.upper()] = value
-    nested = {name.removeprefix(PREFIX): value for name, value in found.items() if name.startswith(PREFIX)}
-    return {name: value for name, value in found.items() if not name.startswith(PREFIX)} | nested
+        found[folded(name)] = value
+    given = {name: value for name, value in found.items() if value is not None}
+    nested = {name.removeprefix(PREFIX): value for name, value in given.items() if name.startswith(PREFIX)}
+    return {name: value for name, value in given.items() if not name.startswith(PREFIX)} | nested
 
 
 @given(files)
@@ -158,3 +159,27 @@ def test_reading_agrees_with_dotenv_on_the_disk(tmp_path: Path) -> None:
         if value is not None
     }
     assert text_of(content).values() == found == {"A": "1", "B": "x\ny", "C": "3", "F": "6"}
+
+
+def test_a_name_that_only_looks_like_a_flag_in_capitals_is_another_name() -> None:
+    # The long s has the capital S, and is no small s: the gateway compares small letters.
+    assert text_of("U\u017fE_A=true\n").values() == {"u\u017fe_a": "true"}
+    assert text_of("U\u017fE_A=true\n").edited({"USE_A": "false"}).text == "U\u017fE_A=true\nUSE_A=false\n"
+    # The sign of the kelvin has the small letter k.
+    assert text_of("\u212aEY=true\n").values() == {"KEY": "true"}
+
+
+def test_a_name_without_a_sign_declares_nothing_and_hides_what_came_before_it() -> None:
+    assert text_of("use_a=true\nUSE_A\n").values() == {}
+    assert text_of("USE_A\nuse_a=true\n").values() == {"USE_A": "true"}
+    assert text_of("USE_A\n").edited({"USE_A": "true"}).text == "USE_A\nUSE_A=true\n"
+    with pytest.raises(EditError, match="another line of the file wins"):
+        text_of("USE_A=0\nuse_a\n").edited({"USE_A": "true"})
+
+
+def test_a_value_from_another_variable_is_read_as_it_is_written(tmp_path: Path) -> None:
+    # The one way of reading that is not python-dotenv's own: the variable is the gateway's, and cannot be known here.
+    path = tmp_path / "flags.env"
+    path.write_text("X=true\nUSE_A=${X}\n")
+    assert dotenv_values(path)["USE_A"] == "true"
+    assert text_of(path.read_text()).values()["USE_A"] == "${X}"

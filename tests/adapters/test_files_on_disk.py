@@ -123,3 +123,32 @@ def test_names_that_another_takes_meanwhile_are_left_to_it(tmp_path: Path) -> No
         theirs = len(process.stdout.read().splitlines())
     bodies = sorted(entry.read_text() for entry in tmp_path.iterdir())
     assert bodies == sorted([f"ours {number}" for number in range(40)] + ["theirs"] * theirs)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/null"])
+def test_what_is_no_regular_file_is_not_read(path: str) -> None:
+    with pytest.raises(OSError, match="it is not a regular file"):
+        LocalFiles().read(Path(path))
+
+
+def test_a_pipe_that_nobody_writes_to_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="it is not a regular file"):
+        LocalFiles().read(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError):
+        LocalFiles().read(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_taken_into_memory(tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(64 * 1024**2 + 1)
+    with pytest.raises(OSError, match="it is larger than 64 MiB"):
+        LocalFiles().read(tmp_path / "large")
+
+
+def test_a_name_that_no_file_can_have_is_that_of_no_file() -> None:
+    files = LocalFiles()
+    with pytest.raises(OSError, match="NUL byte"):
+        files.read(Path("a\0b"))
+    assert not files.exists(Path("a\0b"))
+    assert not files.exists(Path("a" * 5_000))

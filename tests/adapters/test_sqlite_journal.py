@@ -118,6 +118,19 @@ def test_events_outlive_their_process(path: Path, journal: SqliteJournal) -> Non
     assert [file.name for file in path.parent.iterdir() if file.name.startswith(".")] == []
 
 
+def test_what_a_death_in_the_making_has_left_is_removed_once_it_is_old(
+    path: Path, journal: SqliteJournal
+) -> None:
+    path.parent.mkdir()
+    old, young = (path.with_name(f".{path.name}.{token}.new") for token in ("0123456789ab", "ba9876543210"))
+    for left in (old, young):
+        left.write_bytes(b"half of one")
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
+    append_one(journal)
+    assert not old.exists()
+    assert young.exists()  # somebody may be making one at this moment
+
+
 def test_processes_append_one_chain(path: Path, journal: SqliteJournal) -> None:
     command = [sys.executable, "-c", APPEND_FOR_EVER, str(path)]
     # Started at once where no file is yet, so that they also make it at once.
@@ -275,11 +288,14 @@ def test_a_newer_format_is_refused(path: Path, journal: SqliteJournal) -> None:
 
 
 @pytest.mark.parametrize("replaced", [False, True])
-def test_a_file_that_vanishes_in_use_is_noticed(path: Path, journal: SqliteJournal, replaced: bool) -> None:
+def test_a_file_that_vanishes_in_use_is_noticed(
+    path: Path, tmp_path: Path, journal: SqliteJournal, replaced: bool
+) -> None:
     journal.append([Draft("x")], epoch=None, at=AT)
+    fill(tmp_path / "other")
     path.unlink()
     if replaced:
-        fill(path)
+        (tmp_path / "other").rename(path)
     with pytest.raises(Residue, match="removed or replaced while it was in use"):
         journal.append([Draft("y")], epoch=None, at=AT)
 

@@ -17,7 +17,7 @@ import pytest
 
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
 from tracseq_migrate.adapters.sqlite_journal.lease import host_name
-from tracseq_migrate.errors import Locked
+from tracseq_migrate.errors import Locked, TracseqMigrateError
 from tracseq_migrate.ports import Draft, Holder
 
 AT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -25,12 +25,18 @@ AT = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 # Takes the lease, says its epoch, and then appends or checks under it, one for each line of its input.
 HOLD = """
 import os, sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
 from tracseq_migrate.adapters.sqlite_journal.lease import host_name
 from tracseq_migrate.errors import Locked
 from tracseq_migrate.ports import Draft, Holder
+import tracseq_migrate.adapters.sqlite_journal.lease as module
+class Ahead(datetime):
+    @classmethod
+    def now(cls, zone=None):
+        return datetime.now(zone) + timedelta(hours=float(sys.argv[3]))
+module.datetime = Ahead
 path = Path(sys.argv[1])
 lease = SqliteLease(path, environment="test", ttl=float(sys.argv[2]))
 journal = SqliteJournal(path, environment="test")
@@ -54,9 +60,10 @@ for line in sys.stdin:
 class Child:
     """A holder in a process of its own."""
 
-    def __init__(self, path: Path, ttl: float) -> None:
+    def __init__(self, path: Path, ttl: float, *, ahead: int = 0) -> None:
+        """``ahead``: hours that its wall clock is wrong."""
         self.process = subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(path), str(ttl)],
+            [sys.executable, "-c", HOLD, str(path), str(ttl), str(ahead)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -275,7 +282,7 @@ def test_nothing_runs_on_after_release(path: Path, lease: SqliteLease) -> None:
 def test_many_processes_one_holder(path: Path) -> None:
     running = [
         subprocess.Popen(
-            [sys.executable, "-c", HOLD, str(path), "3600"],
+            [sys.executable, "-c", HOLD, str(path), "3600", "0"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -292,3 +299,114 @@ def test_many_processes_one_holder(path: Path) -> None:
         _, err = process.communicate("")
         assert (process.returncode == 0) == (not err)
         assert not err or "Locked" in err
+
+
+def test_looking_says_how_it_is_known_that_the_holder_lives(path: Path, lease: SqliteLease) -> None:
+    child = Child(path, ttl=3600)
+    pid = child.process.pid
+    try:
+        seen = lease.look()
+        assert seen is not None
+        assert (seen.life, seen.how) == ("alive", f"process {pid} has its lock file locked")
+        child.process.send_signal(signal.SIGSTOP)
+        until_stopped(pid)
+        seen = lease.look()
+        assert seen is not None
+        assert (seen.life, seen.how) == (
+            "alive",
+            f"process {pid} has its lock file locked; process {pid} is stopped",
+        )
+        change(path, "expires_uptime = 0")
+        seen = lease.look()
+        assert seen is not None
+        assert seen.life == "silent"
+        assert "no sign of life came in time" in seen.how
+        change(path, "host = 'elsewhere', boot = 'another', expires = '2999-01-01T00:00:00.000000Z'")
+        seen = lease.look()
+        assert seen is not None
+        assert (seen.life, seen.how) == (
+            "believed",
+            "processes of elsewhere cannot be seen from here; it is believed until its lease expires",
+        )
+    finally:
+        child.end()
+
+
+def test_looking_at_one_that_has_ended(path: Path, lease: SqliteLease) -> None:
+    child = Child(path, ttl=3600)
+    child.end()
+    seen = lease.look()
+    assert seen is not None
+    assert seen.life == "gone"
+    assert seen.how == f"process {child.process.pid} has ended: its lock file is free"
+
+
+def test_one_that_stood_still_is_told_so_and_one_that_did_not_is_not(path: Path, lease: SqliteLease) -> None:
+    still, quick = Child(path, ttl=0.6), None
+    try:
+        still.process.send_signal(signal.SIGSTOP)
+        taken = lease.acquire(me(), timeout=60)
+        still.process.send_signal(signal.SIGCONT)
+        said = still.ask("check")
+        assert said.startswith("locked: this run lost the lock while it stood still (")
+        assert "it was taken over by grace" in said
+        lease.release(taken.epoch)
+        quick = Child(path, ttl=3600)
+        lease.take_away("child", me())
+        assert quick.ask("check").startswith(
+            "locked: this run no longer holds the lock: it was taken away by grace"
+        )
+        assert quick.ask("append").startswith("locked: this run no longer holds the lock")
+    finally:
+        still.end()
+        if quick is not None:
+            quick.end()
+
+
+@pytest.mark.parametrize("hours", [5, -5])
+def test_a_wall_clock_that_jumps_neither_expires_nor_extends(
+    path: Path, lease: SqliteLease, hours: int
+) -> None:
+    child = Child(path, ttl=3600, ahead=hours)
+    try:
+        seen = lease.show()
+        assert seen is not None
+        assert abs((seen.expires - datetime.now(UTC)).total_seconds() - 3600 - hours * 3600) < 60
+        with pytest.raises(Locked, match="ada"):
+            lease.acquire(me(), timeout=0.1)
+        # The time that the machine was up is what counts, whatever the wall clock says of the end.
+        change(path, "expires_uptime = 0")
+        child.process.send_signal(signal.SIGSTOP)
+        assert lease.acquire(me(), timeout=0).epoch == child.epoch + 1
+    finally:
+        child.end()
+
+
+def test_a_holder_that_is_stopped_in_the_middle_of_a_write_keeps_the_file_busy(path: Path) -> None:
+    child = Child(path, ttl=0.3)
+    writer = sqlite3.connect(path, isolation_level=None)
+    lease = SqliteLease(path, environment="test", busy=0.2)
+    try:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TracseqMigrateError, match="kept it busy") as caught:
+            lease.acquire(me(), timeout=0)
+        assert "lock show" in caught.value.hint
+        writer.execute("ROLLBACK")
+    finally:
+        writer.close()
+        lease.close()
+        child.end()
+
+
+def until_stopped(pid: int) -> None:
+    deadline = time.monotonic() + 60
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def change(path: Path, setting: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(f"UPDATE lease SET {setting}")
+    connection.commit()
+    connection.close()

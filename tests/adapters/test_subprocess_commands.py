@@ -15,6 +15,7 @@ import pytest
 
 from tracseq_migrate.adapters.commands import SubprocessCommands
 from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.redact import Redactor
 
 
 def alive(pid: int) -> bool:
@@ -102,6 +103,39 @@ def test_a_leader_that_ends_at_once_leaves_no_stubborn_child(tmp_path: Path) -> 
     with pytest.raises(StepFailed):
         SubprocessCommands(tmp_path, grace=5).run([script], shell=True, timeout=1)
     assert gone(int((tmp_path / "child").read_text()))
+
+
+_DAEMON = "setsid -f sh -c 'echo $$ > daemon; exec sleep 600'; until [ -s daemon ]; do sleep 0.02; done; "
+"""Starts a program that leaves the group, the session and the parent behind."""
+
+
+def test_what_left_the_group_ends_at_the_timeout_too(tmp_path: Path) -> None:
+    with pytest.raises(StepFailed, match="did not end within"):
+        SubprocessCommands(tmp_path, grace=0.3).run([_DAEMON + "sleep 600"], shell=True, timeout=2)
+    assert gone(int((tmp_path / "daemon").read_text()))
+
+
+def test_a_daemon_that_it_leaves_lives_on_and_holds_nothing_up(tmp_path: Path) -> None:
+    result = SubprocessCommands(tmp_path).run([_DAEMON + "echo up"], shell=True, timeout=60)
+    daemon = int((tmp_path / "daemon").read_text())
+    assert (result.code, result.stdout, alive(daemon)) == (0, "up\n", True)
+    os.kill(daemon, signal.SIGKILL)
+    assert gone(daemon)
+
+
+def test_output_without_an_end_is_kept_by_its_end_alone(tmp_path: Path) -> None:
+    before = psutil.Process().memory_info().rss
+    with pytest.raises(StepFailed) as caught:
+        SubprocessCommands(tmp_path).run(["sh", "-c", "cat /dev/zero; sleep 600"], timeout=3)
+    assert len(caught.value.message) < 10_000
+    assert psutil.Process().memory_info().rss - before < 20 * 1024 * 1024
+
+
+def test_no_zombie_is_left(tmp_path: Path) -> None:
+    commands = SubprocessCommands(tmp_path, grace=0.1)
+    with pytest.raises(StepFailed):
+        commands.run(["trap '' TERM; (sleep 0.1 &) ; sleep 600"], shell=True, timeout=0.5)
+    assert [c.pid for c in psutil.Process().children() if c.status() == psutil.STATUS_ZOMBIE] == []
 
 
 def test_what_it_leaves_in_the_background_lives_on(tmp_path: Path) -> None:
@@ -253,3 +287,43 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
     while (descriptors(), threading.active_count()) != (before, threads) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert (descriptors(), threading.active_count()) == (before, threads)
+
+
+_KILLED = """
+import sys
+from pathlib import Path
+from tracseq_migrate.adapters.commands import SubprocessCommands
+SubprocessCommands(Path(sys.argv[1])).run([sys.argv[2]], shell=True, timeout=600)
+"""
+
+
+def test_what_left_the_group_ends_when_the_tool_is_killed(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(tmp_path), _DAEMON + "touch there; sleep 600"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    ) as tool:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "there").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        tool.kill()
+        tool.wait(60)
+    assert gone(int((tmp_path / "daemon").read_text()))
+
+
+def test_a_secret_at_the_edge_of_what_is_kept_leaves_no_half(tmp_path: Path) -> None:
+    redact = Redactor(["canary-in-the-cut"]).text
+    for short in (0, 5, 12, 17):
+        # So much is printed behind the secret that what is kept begins in the middle of it.
+        script = f"printf 'x%.0s' $(seq 200); printf canary-in-the-cut; head -c {64 * 1024 - short} /dev/zero | tr '\\0' y"
+        said = SubprocessCommands(tmp_path, redact=redact).run([script], shell=True, timeout=60).stdout
+        assert len(said) == 64 * 1024
+        assert "cut" not in said
+
+
+def test_variables_that_are_withheld(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEPT_BACK", "a")
+    monkeypatch.setenv("LET_THROUGH", "b")
+    commands = SubprocessCommands(tmp_path, withheld={"KEPT_BACK", "NOWHERE"})
+    line = 'echo "${KEPT_BACK-none} $LET_THROUGH"'
+    assert commands.run([line], shell=True, timeout=30).stdout == "none b\n"
+    assert commands.run([line], shell=True, env={"KEPT_BACK": "c"}, timeout=30).stdout == "c b\n"

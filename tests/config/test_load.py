@@ -131,6 +131,15 @@ def test_a_file_may_name_flags_of_its_own() -> None:
     }
 
 
+def test_how_long_the_lock_holds_can_be_chosen_but_not_too_short() -> None:
+    assert _load(HEAD + ENVIRONMENT).lease == 30.0
+    assert _load(HEAD + "    lease: 2m\n" + ENVIRONMENT).lease == 120.0
+    (finding,) = _findings(HEAD + "    lease: 500ms\n" + ENVIRONMENT)
+    assert finding == (
+        "4:12: a lease of less than a second is lost to the first busy moment (write 1s or more, such as 30s)"
+    )
+
+
 def test_secrets_are_collected_with_their_parts_and_never_shown() -> None:
     lab = _load(HEAD + ENVIRONMENT, {"MAIN_DSN": MAIN, "PGPASSWORD": "from-outside"})
     assert lab.secrets == {MAIN, "s3cr%40t", "s3cr@t", STORAGE, "sto rage", "from-outside"}
@@ -141,16 +150,24 @@ def test_secrets_are_collected_with_their_parts_and_never_shown() -> None:
 
 def test_a_variable_that_is_called_a_secret_is_one_wherever_it_stands() -> None:
     text = ENVIRONMENT.replace(
-        "start: {supervisor: storage}",
-        'start: {command: {up: [deploy, "--token=${DEPLOY_TOKEN}"], down: ["${STOP_WORD}"]}}',
+        "start: {supervisor: storage}", 'start: {supervisor: "storage-${DEPLOY_TOKEN}-${STOP_WORD}"}'
     )
     lab = _load(
         HEAD + text, {"MAIN_DSN": "postgresql://db/main", "DEPLOY_TOKEN": "t0k3n", "STOP_WORD": "stop"}
     )
-    command = lab.services["storage"].start.command
-    assert command is not None
-    assert command.up == ("deploy", "--token=t0k3n")
+    assert lab.services["storage"].start.supervisor == "storage-t0k3n-stop"
     assert lab.secrets == {"t0k3n", STORAGE, "sto rage"}
+    assert lab.withheld == {"PGPASSWORD", "DEPLOY_TOKEN"}
+
+
+def test_a_secret_in_an_argument_list_is_refused() -> None:
+    text = ENVIRONMENT.replace(
+        "start: {supervisor: storage}",
+        'start: {command: {up: [deploy, "--token=${DEPLOY_TOKEN}"], down: [stop]}}',
+    )
+    (found,) = _findings(HEAD + text, {"MAIN_DSN": "postgresql://db/main", "DEPLOY_TOKEN": "t0k3n"})
+    assert "a secret would stand in an argument list" in found
+    assert "t0k3n" not in found
 
 
 def test_the_view_for_digests_has_the_place_of_a_database_and_no_secret() -> None:
@@ -166,7 +183,9 @@ def test_the_view_for_digests_has_the_place_of_a_database_and_no_secret() -> Non
 def test_the_view_for_digests_changes_with_the_system_and_with_nothing_else() -> None:
     view = _load(HEAD + ENVIRONMENT).digest_view()
     same = (
-        HEAD + "    # a comment\n    confirm: false\n    identity: git\n    log: {file: L.md}\n" + ENVIRONMENT
+        HEAD
+        + "    # a comment\n    confirm: false\n    identity: git\n    log: {file: L.md}\n    lease: 5s\n"
+        + ENVIRONMENT
     )
     assert _load(same).digest_view() == view
     assert _load(same, {"MAIN_DSN": MAIN.replace("s3cr%40t", "changed")}).digest_view() == view
@@ -386,3 +405,25 @@ def test_two_environments_that_would_write_one_log_are_found_by_validate() -> No
     (finding,) = config.inspect(FILE, _files(text), {"MAIN_DSN": MAIN}).findings
     assert finding.message == "'prod' would write the same log as 'lab': MIGRATION_LOG.md"
     assert finding.remedy == "give each its own: log: {file: MIGRATION_LOG-prod.md}"
+
+
+def test_services_or_databases_that_are_unknown_as_a_whole_are_findings_and_no_more() -> None:
+    text = HEAD + ENVIRONMENT
+    start = text.index("    services:")
+    for written in ("    services: ${NOWHERE}\n", "    services: [{}]\n", "    services: 5\n"):
+        looked = config.inspect(FILE, _files(text[:start] + written), {"MAIN_DSN": MAIN}, offline=True)
+        assert text[:start].count("\n") + 1 in [finding.line for finding in looked.findings]
+        assert looked.environment is None
+
+
+def test_a_key_that_is_unknown_leaves_nothing_to_check_plans_against() -> None:
+    names = "{file: f, names: {MOVE: {key: '${KEY}', prefix: /p, service: storage}}}"
+    text = HEAD + ENVIRONMENT.replace("{file: gateway/flags.env}", names)
+    looked = config.inspect(FILE, _files(text), {"MAIN_DSN": MAIN}, offline=True)
+    assert looked.findings == ()
+    assert looked.facts is None
+    known = config.inspect(FILE, _files(text), {"MAIN_DSN": MAIN, "KEY": "k"})
+    assert known.facts is not None
+    assert known.facts.routes["MOVE"].key == "k"
+    assert known.facts.routes.behind("/p") == {"storage"}
+    assert known.facts.routes.behind("/q") == frozenset()

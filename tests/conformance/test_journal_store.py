@@ -6,14 +6,15 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tracseq_migrate.adapters.memory.journal import MemoryJournal, MemoryLease
-from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
-from tracseq_migrate.errors import Locked
+from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease, SqliteVault
+from tracseq_migrate.errors import Locked, Residue
 from tracseq_migrate.journal import chain
-from tracseq_migrate.ports import Draft, Holder, JournalStore, Lease
+from tracseq_migrate.ports import Draft, Holder, JournalStore, JournalVault, Lease, Record
 
 AT = datetime(2026, 3, 1, 12, 0, 0, 123456, UTC)
 HOLDER = Holder("one", "ada", "host-a", 4711, "tracseq-migrate run week1")
@@ -198,3 +199,106 @@ def test_attachments(journal: JournalStore) -> None:
 def test_no_attachment_where_nothing_was_kept(journal: JournalStore) -> None:
     with pytest.raises(KeyError):
         journal.attachment("0" * 64)
+
+
+def test_records_are_the_events_as_they_are_kept(journal: JournalStore) -> None:
+    """Also of data whose keys or numbers have more than one text."""
+    data = {"z": 1, "a": {"2": 1.0, "10": 1e-7, "ä": "\u2028\n"}, "n": [None, -0.0, 2**70]}
+    events = journal.append([Draft("a", "w", "r", "s", data), Draft("b")], epoch=None, at=AT)
+    records = list(journal.records())
+    assert [chain.event_of(record) for record in records] == events
+    assert records == [chain.record_of(event) for event in events]
+    assert [chain.digest_of_record(record) for record in records] == [event.hash for event in events]
+    assert list(journal.records(after=1)) == records[1:]
+
+
+def test_keys_that_are_no_strings_have_one_order(journal: JournalStore) -> None:
+    numbered: dict[Any, Any] = {2: "b", 10: "a"}
+    journal.append([Draft("a", data=numbered)], epoch=None, at=AT)
+    assert chain.verify(journal.read()).broken is None
+    assert next(journal.read()).data == {"2": "b", "10": "a"}
+
+
+def test_many_events_are_read_in_order(journal: JournalStore) -> None:
+    """More than one page of any reader."""
+    journal.append([Draft("n", data={"n": n}) for n in range(2500)], epoch=None, at=AT)
+    assert [event.data["n"] for event in journal.read()] == list(range(2500))
+    assert [record.seq for record in journal.records(after=2490)] == list(range(2491, 2501))
+    assert chain.verify_records(journal.records()).events == 2500
+
+
+def test_what_is_acknowledged_is_remembered(journal: JournalStore) -> None:
+    assert journal.remembered() is None
+    assert journal.lost() == ""
+    for _ in range(2):
+        (event,) = journal.append([Draft("a")], epoch=None, at=AT)
+        assert journal.remembered() == (event.seq, event.hash)
+        assert journal.lost() == ""
+
+
+def test_a_fold_is_kept_until_the_next(journal: JournalStore) -> None:
+    assert journal.kept_fold() is None
+    journal.append([Draft("a")], epoch=None, at=AT)
+    for body in (b"one", b"another, longer", b"", b"x"):
+        journal.keep_fold(body)
+        assert journal.kept_fold() == body
+
+
+def test_attachments_are_listed(journal: JournalStore) -> None:
+    assert journal.attached() == []
+    digests = {journal.attach(body) for body in (b"b", b"a", b"b")}
+    assert journal.attached() == sorted(digests)
+
+
+# The vault of the same journal
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def vaulted(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[tuple[JournalVault, JournalStore, Lease]]:
+    if request.param == "memory":
+        lease = MemoryLease()
+        both = MemoryJournal(lease)
+        yield both, both, lease
+        return
+    (store, lease_), close = sqlite(tmp_path)
+    yield SqliteVault(tmp_path / "state" / "production.journal", environment="production"), store, lease_
+    close()
+
+
+def sealed(count: int) -> list[Record]:
+    made: list[Record] = []
+    for seq in range(1, count + 1):
+        previous = made[-1].hash if made else chain.GENESIS
+        made.append(chain.seal_record(Draft("n", data={"n": seq}), seq, AT, previous))
+    return made
+
+
+def test_a_journal_is_taken_in_continued_and_set_aside(
+    vaulted: tuple[JournalVault, JournalStore, Lease],
+) -> None:
+    vault, store, lease = vaulted
+    records = sealed(6)
+    vault.install(records[:4], [b"body"], at=AT)
+    assert list(store.records()) == records[:4]
+    assert store.remembered() == (4, records[3].hash)
+    assert store.attached() == [chain.digest_of_body(b"body")]
+    epoch = lease.acquire(HOLDER, timeout=0).epoch
+    with pytest.raises(Residue, match="does not follow"):
+        vault.extend(records[5:], (), epoch=epoch)
+    with pytest.raises(Locked):
+        vault.extend(records[4:], (), epoch=epoch + 1)
+    assert list(store.records()) == records[:4]
+    vault.extend(records[4:], [b"body", b"more"], epoch=epoch)
+    assert list(store.records()) == records
+    assert len(store.attached()) == 2
+    with pytest.raises(Locked):
+        vault.install(records, (), at=AT)
+    with pytest.raises(Locked):
+        vault.set_aside(at=AT)
+    lease.release(epoch)
+    assert vault.set_aside(at=AT)
+    assert list(store.records()) == []
+    assert store.lost() == ""
+    assert store.append([Draft("a")], epoch=None, at=AT)[0].seq == 1

@@ -12,7 +12,7 @@ import pytest
 
 from tracseq_migrate.adapters.memory.journal import MemoryLease
 from tracseq_migrate.adapters.sqlite_journal import SqliteLease
-from tracseq_migrate.errors import Locked
+from tracseq_migrate.errors import Locked, NotAllowed
 from tracseq_migrate.ports import Holder, Lease
 
 ADA = Holder("one", "ada", "host-a", 4711, "tracseq-migrate run week1")
@@ -153,3 +153,42 @@ def test_one_of_many_gets_it(another: Another) -> None:
         thread.join()
     assert len(got) == 1
     assert len(refused) == 5
+
+
+def test_looking_tells_of_the_holder_and_of_nobody(another: Another) -> None:
+    assert another().look() is None
+    holder = another()
+    info = holder.acquire(ADA, timeout=0)
+    seen = another().look()
+    assert seen is not None
+    assert (seen.info.holder, seen.info.epoch) == (ADA, info.epoch)
+    assert seen.life in ("alive", "believed")
+    assert seen.how
+    holder.release(info.epoch)
+    assert another().look() is None
+
+
+def test_taken_away_the_holder_is_fenced_and_the_lease_is_free(another: Another) -> None:
+    lease = another()
+    epoch = lease.acquire(ADA, timeout=0).epoch
+    taken = another().take_away("one", GRACE)
+    assert (taken.holder, taken.epoch) == (ADA, epoch)
+    assert another().show() is None
+    with pytest.raises(
+        Locked, match=r"taken away by grace on host-a, pid 4712, `tracseq-migrate rollback week1`"
+    ):
+        lease.check(epoch)
+    lease.release(epoch)  # what the fenced one gives back is nobody's
+    assert another().acquire(GRACE, timeout=0).epoch > epoch + 1
+
+
+def test_only_the_holder_that_is_named_loses_it(another: Another) -> None:
+    with pytest.raises(NotAllowed, match="nobody does"):
+        another().take_away("one", GRACE)
+    lease = another()
+    epoch = lease.acquire(ADA, timeout=0).epoch
+    with pytest.raises(
+        NotAllowed, match=r"two does not hold the lock any more: ada on host-a.* does \(one\)"
+    ):
+        another().take_away("two", GRACE)
+    lease.check(epoch)

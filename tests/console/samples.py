@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tracseq_migrate.operations import observer as notes
 from tracseq_migrate.operations.views import (
+    AdoptedStep,
+    AdoptView,
     ApprovedView,
     ChainView,
     FindingLine,
@@ -13,6 +16,8 @@ from tracseq_migrate.operations.views import (
     Header,
     ItemLine,
     LockLine,
+    LockReleasedView,
+    LockView,
     ManualStep,
     ObligationLine,
     PlannedStep,
@@ -21,6 +26,8 @@ from tracseq_migrate.operations.views import (
     RunLine,
     RunsView,
     ServiceLine,
+    StateExportedView,
+    StateImportedView,
     StatusView,
     ValidateView,
     VerifyLine,
@@ -179,6 +186,34 @@ RUNS = RunsView(
 )
 NO_RUNS = RunsView(HEADER, [], "MIGRATION_LOG.md")
 CHAIN = ChainView(HEADER, 12, "ab" * 32, None, "", "MIGRATION_LOG.md", "whole")
+LOST = "MIGRATION_LOG.md was rendered up to event 152, and the journal .tracseq-migrate/lab/journal.sqlite3 has 4 events"
+LOST_CHAIN = ChainView(
+    HEADER, 4, "ab" * 32, None, "", "MIGRATION_LOG.md", "rendered from another journal", LOST
+)
+LOST_RUNS = RunsView(HEADER, [], "MIGRATION_LOG.md", lost=LOST)
+LOST_STATUS = StatusView(
+    HEADER, [], [], [], [], None, 0, "tracseq-migrate log verify", "", 4, lost=LOST, unknown_events=2
+)
+EXPORTED = StateExportedView(HEADER, "old.jsonl", 152, "ab" * 32, 7, "cd" * 32)
+EVIDENCE = StateExportedView(HEADER, f"{HOSTILE}.jsonl", 1, "", 1, "cd" * 32)
+IMPORTED = StateImportedView(
+    HEADER, "old.jsonl", 152, "ab" * 32, 152, 7, "", (), "", "tracseq-migrate status"
+)
+REPLACED = StateImportedView(
+    HEADER,
+    "old.jsonl",
+    152,
+    "ab" * 32,
+    152,
+    0,
+    f"the journal is damaged: {HOSTILE}",
+    ("journal.sqlite3.kept-20261123T150000Z", "journal.sqlite3.kept-20261123T150000Z-wal"),
+    "MIGRATION_LOG.aside-1.md",
+    "tracseq-migrate status",
+)
+NOTHING_IMPORTED = StateImportedView(
+    HEADER, "old.jsonl", 1, "ab" * 32, 0, 0, "", (), "", "tracseq-migrate status"
+)
 BROKEN_CHAIN = ChainView(HEADER, 4, "ab" * 32, 5, "its content was changed", "MIGRATION_LOG.md", "missing")
 VALIDATE = ValidateView(
     ["weeks/week1-safe.yaml"],
@@ -199,6 +234,59 @@ APPROVED = ApprovedView(
     "tracseq-migrate run week2",
 )
 
+LOCK = LockView(
+    header=HEADER,
+    held=True,
+    how="processes of lab-2 cannot be seen from here; it is believed until its lease expires",
+    next_command="tracseq-migrate lock release 5f1c09aa",
+    holder_id="5f1c09aa",
+    person=HOSTILE,
+    host="lab-2",
+    pid=4711,
+    command="tracseq-migrate run week1 --yes",
+    since=EARLIER,
+    expires=NOW + timedelta(seconds=20),
+    epoch=12,
+    life="believed",
+)
+NO_LOCK = LockView(HEADER, held=False, how="nobody holds it", next_command="tracseq-migrate status")
+LOCK_RELEASED = LockReleasedView(
+    header=HEADER,
+    holder_id="5f1c09aa",
+    person="ada",
+    host="lab-2",
+    pid=4711,
+    command="tracseq-migrate run week1 --yes",
+    since=EARLIER,
+    life="silent",
+    by="grace",
+    reason=HOSTILE,
+    week="week1",
+    state="in-doubt",
+    next_command="tracseq-migrate resume week1",
+)
+ADOPT = AdoptView(
+    header=HEADER,
+    week="week1",
+    title="Notifications, storage, RAG",
+    state="waiting",
+    written=False,
+    steps=[
+        AdoptedStep(
+            "start",
+            "start storage",
+            "done",
+            "storage is running",
+            ["storage is healthy (200 in 3 ms)"],
+            ["storage was stopped before, because the plan starts it: going back stops it"],
+        ),
+        AdoptedStep("flags", HOSTILE, "not done", f"gateway-1 has {HOSTILE}", [], []),
+    ],
+    notes=["signatures of the checklist cannot be rebuilt"],
+    next_command="tracseq-migrate state adopt week1 --yes",
+)
+ADOPTED = replace(ADOPT, written=True, state="proven", next_command="tracseq-migrate status")
+
 VIEWS: dict[str, View] = {
     "status": STATUS,
     "plan": PLAN,
@@ -211,9 +299,22 @@ VIEWS: dict[str, View] = {
     "no-runs": NO_RUNS,
     "chain": CHAIN,
     "broken-chain": BROKEN_CHAIN,
+    "lost-chain": LOST_CHAIN,
+    "lost-runs": LOST_RUNS,
+    "lost-status": LOST_STATUS,
+    "exported": EXPORTED,
+    "evidence": EVIDENCE,
+    "imported": IMPORTED,
+    "replaced": REPLACED,
+    "nothing-imported": NOTHING_IMPORTED,
     "validate": VALIDATE,
     "valid": VALID,
     "approved": APPROVED,
+    "lock": LOCK,
+    "no-lock": NO_LOCK,
+    "lock-released": LOCK_RELEASED,
+    "adopt": ADOPT,
+    "adopted": ADOPTED,
 }
 
 STEPS = (

@@ -179,3 +179,20 @@ def test_findings_can_be_jumped_to() -> None:
 def test_a_view_that_nothing_shows_is_a_bug_that_is_named() -> None:
     with pytest.raises(TypeError, match="nothing shows a View"):
         blocks_of(View(), Look(UNICODE, NOW))
+
+
+def test_what_shows_that_events_are_lost_stands_in_every_document_of_the_journal() -> None:
+    for name in ("lost-chain", "lost-runs", "lost-status"):
+        assert f"{UNICODE.failed} MIGRATION_LOG.md was rendered up to event 152" in shown(VIEWS[name], 200)
+    assert "newer version of this tool wrote 2 events" in shown(VIEWS["lost-status"], 200)
+
+
+def test_what_was_taken_in_and_what_was_kept() -> None:
+    text = shown(VIEWS["replaced"], 200)
+    assert "taken in: 152 of 152 events" in text
+    assert "kept: journal.sqlite3.kept-20261123T150000Z-wal" in text
+    assert "kept: MIGRATION_LOG.aside-1.md" in text
+    assert "152 events with 7 attachments" in shown(VIEWS["imported"], 200)
+    assert "nothing to take in: all 1 events are here" in shown(VIEWS["nothing-imported"], 200)
+    assert "1 event with 1 attachment to" in shown(VIEWS["evidence"], 200)
+    assert "of a chain that does not fit" in shown(VIEWS["evidence"], 200)

@@ -100,7 +100,7 @@ def test_a_cut_line_keeps_its_spaces_and_says_that_it_was_cut() -> None:
 
 
 def test_marks_for_ascii_are_ascii() -> None:
-    for name in ASCII.__slots__:
+    for name in ASCII.__match_args__:
         getattr(ASCII, name).encode("ascii")
         assert getattr(UNICODE, name)
 

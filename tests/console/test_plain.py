@@ -205,3 +205,12 @@ def test_a_signal_may_close_it_in_the_middle_of_a_line() -> None:
         plain.emit(STORY[6])
     assert len(closed) == 1
     assert "start is looked at" in file.getvalue()
+
+
+def test_waiting_for_the_lock_is_told_even_where_quiet_is_asked_for() -> None:
+    story = (notes.LockAwaited(NOW, "another run holds the lock: ada on lab-2, pid 4711", 40.0),)
+    told = (
+        f"{T} lock    another run holds the lock: ada on lab-2, pid 4711; waiting for it, 40.0 s more at most"
+    )
+    assert lines(story) == [told]
+    assert lines(story, quiet=True) == [told]

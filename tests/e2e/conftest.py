@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.e2e.driving import Tool, tool_of
 from tests.sandbox_fixture import Sandbox, bring_up, take_down
+from tests.security import canaries
 
 
 @pytest.fixture
-def tool(sandbox: Sandbox) -> Tool:
-    """The command line in the folder of the session's sandbox, which is as new."""
-    return tool_of(sandbox)
+def tool(sandbox: Sandbox) -> Iterator[Tool]:
+    """The command line in the folder of the session's sandbox, which is as new; what it leaves holds no secret."""
+    yield tool_of(sandbox)
+    passwords = [
+        urlsplit(path.read_text().strip()).password for path in sandbox.folder.rglob("secrets/*.dsn")
+    ]
+    assert passwords
+    secrets = [*canaries.VARIABLES.values(), *filter(None, passwords)]
+    canaries.assert_clean(sandbox.folder / ".tracseq-migrate", secrets=secrets)
 
 
 @pytest.fixture(scope="session")

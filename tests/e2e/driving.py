@@ -17,8 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.sandbox_fixture import Sandbox, until
+from tests.security import canaries
 
 COMMAND = (sys.executable, "-m", "tracseq_migrate")
+# Tests that were started in the background, or under nohup, ignore these, and so would every call of the tool.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL)
+
 HANGS = 120.0
 """No call takes so long; the bound is only there so that one that hangs ends."""
 
@@ -67,7 +73,7 @@ def environment(**more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("TRACSEQ_MIGRATE_") and name not in steering
     }
-    return {**kept, "TRACSEQ_MIGRATE_IDENTITY": "erin", **more}
+    return {**kept, **canaries.VARIABLES, "TRACSEQ_MIGRATE_IDENTITY": "erin", **more}
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,7 @@ class Outcome:
         """This, when it ended with the code, and each text stands somewhere in what it wrote. Never a trace."""
         assert self.code == code, self
         assert "Traceback" not in self.err + self.out, self
+        assert not canaries.found_in((self.out + self.err).encode()), self
         for text in texts:
             assert text in self.out + self.err, f"{text!r} is missing: {self}"
         return self

@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.operations.world import LOSSES, Killed, Outcome, Script, World, program
+from tests.operations.world import LOG, LOSSES, Killed, Outcome, Script, World, program
 from tracseq_migrate.journal import chain, vocabulary
 from tracseq_migrate.journal.replay import WeekStatus
+from tracseq_migrate.migration_log.file import recognise
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,7 @@ def _ends(world: World, story: Story, goal: WeekStatus) -> str:
         "" if world.week(story.week).status is goal else f"{world.week(story.week).status}",
         "" if world.lease.info is None else "the lease is held",
         "" if chain.verify(world.journal.events).broken is None else "the chain is broken",
+        _log_behind(world),
     ]
     if (
         goal is WeekStatus.ROLLED_BACK
@@ -147,6 +149,14 @@ def _ends(world: World, story: Story, goal: WeekStatus) -> str:
         )
         found.append("" if accepted else "the loss is not journaled")
     return "; ".join(filter(None, found))
+
+
+def _log_behind(world: World) -> str:
+    """Whether the log has not the last of what was run; a run that ended, and died before it wrote it, leaves it so."""
+    told = [e.seq for e in world.journal.events if e.run_id and e.type != vocabulary.LOG_COMMITTED]
+    footer = recognise(world.files.bodies.get(LOG, b""))
+    seen = footer.seq if footer else 0
+    return f"the log is of event {seen}, not {told[-1]}" if told and seen < told[-1] else ""
 
 
 def _compare(world: World, wanted: dict[str, Any]) -> str:

@@ -12,10 +12,11 @@ import pytest
 from tests.operations.world import FLAG_FILE, INSTANCES, Killed, Script, World, program
 from tracseq_migrate.adapters.memory.commands import Call
 from tracseq_migrate.adapters.memory.people import MemoryAsker
-from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.errors import Interrupted, StepFailed
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import StepStatus, WeekStatus
 from tracseq_migrate.operations.observer import Finished, Note, StepFailedNote, TurnedBack
+from tracseq_migrate.operations.run import RunOptions, run
 from tracseq_migrate.plan import WeekPlan
 from tracseq_migrate.ports import Answer, CommandResult, ServiceState
 
@@ -166,7 +167,7 @@ def test_a_step_is_tried_again_and_succeeds_under_the_same_undo() -> None:
     _flaky(world, 2)
     assert world.run("week9").code == 0
     assert world.types(step="p") == [v.INTENT, v.FAILED, v.INTENT, v.FAILED, v.INTENT, v.APPLIED, v.VERIFIED]
-    assert world.clock.slept == [7.0, 7.0]
+    assert sum(world.clock.slept) == pytest.approx(14.0)
     assert world.week("week9").steps["p"].attempts == 3
     again = [note.again for note in world.notes if isinstance(note, StepFailedNote)]
     assert again == [7.0, 7.0]
@@ -186,9 +187,9 @@ def test_tries_and_waits_share_the_time_of_the_step() -> None:
     world.plan("week9", {**program("p"), "retry": {"attempts": 100, "wait": "10s"}, "timeout": "25s"})
     _flaky(world, 100)
     assert world.run("week9").code == 5
-    assert world.clock.slept == [10.0, 10.0]
+    assert sum(world.clock.slept) == pytest.approx(20.0)
     given = [call.timeout for call in world.commands.calls if call.argv[2] == "do"]
-    assert given == [25.0, 15.0, 5.0]
+    assert given == pytest.approx([25.0, 15.0, 5.0])
 
 
 def test_a_signal_ends_the_tries() -> None:
@@ -422,6 +423,67 @@ def test_going_back_is_not_broken_off_by_a_signal() -> None:
     world.when("revert", "flags", lambda: setattr(world.interrupt, "requested", 2))
     assert world.rollback("week1").code == 0
     assert world.snapshot() == start
+
+
+@pytest.mark.parametrize("number", [1, 15])
+def test_a_machine_that_does_not_wait_stops_the_way_back_between_two_steps(number: int) -> None:
+    world = World()
+    start = world.snapshot()
+    assert world.run("week1").code == 0
+    world.when("revert", "flags", lambda: setattr(world.interrupt, "requested", number))
+    ended = world.rollback("week1")
+    assert ended.code == 128 + number
+    assert "tracseq-migrate resume week1" in ended.text
+    assert world.week().status is WeekStatus.ROLLING_BACK
+    assert world.week().steps["flags"].status is StepStatus.REVERTED
+    line = next(line for line in world.status().weeks if line.week == "week1")
+    assert (line.state, signal.Signals(number).name in line.detail) == ("rolling-back", True)
+    world.interrupt.requested = 0
+    assert world.resume().code == 0
+    assert world.snapshot() == start
+
+
+def test_a_signal_in_the_preflight_is_no_failed_check() -> None:
+    world = World()
+    start = world.snapshot()
+    world.sick["monolith"] = 503
+    world.plan("week9", {"id": "seen", "http": {"target": "monolith", "path": "/health"}})
+    world.interrupt.requested = 15
+    ended = world.run("week9")
+    assert (ended.code, world.snapshot()) == (143, start)
+
+
+def test_the_last_words_are_journaled_and_nothing_comes_after_them() -> None:
+    world = World()
+    world.plan("week9", program("p"), program("after"))
+    system = world.process()
+    said: list[Interrupted] = []
+    spoken = threading.Event()
+
+    def speak() -> None:
+        assert system.last_words.speak is not None
+        said.append(system.last_words.speak(15))
+        spoken.set()
+
+    def at_work() -> None:
+        # As the thread that hears signals does it; this one goes on with its step meanwhile.
+        threading.Thread(target=speak).start()
+        assert spoken.wait(60)
+
+    world.when("apply", "p", at_work)
+    running = threading.Thread(target=lambda: run(system, "week9", RunOptions()), daemon=True)
+    running.start()
+    assert spoken.wait(60)
+    running.join(0.5)  # it waits at its next event until the process ends, which here is never
+    assert running.is_alive()
+    (words,) = said
+    assert (words.code, "week9 is in-doubt" in words.state, "resume week9" in words.hint) == (
+        143,
+        True,
+        True,
+    )
+    assert world.journal.events[-1].type == v.RUN_INTERRUPTED
+    assert world.week("week9").interrupted == 15
 
 
 # No way back

@@ -9,7 +9,7 @@ from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.operations.context import context
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.plan import StepEntry, WeekPlan
-from tracseq_migrate.ports import Holder
+from tracseq_migrate.ports import Holder, Routes
 from tracseq_migrate.step import Evidence, Loss, Preview, Probed, StepContext, Undo, WaitingOn
 
 
@@ -93,7 +93,7 @@ class Bench:
         return self.step.preview(self.ctx(writing=False), offline=offline)
 
     def fits(self) -> list[str]:
-        return self.step.fits(ROUTES, MONOLITH)
+        return self.step.fits(Routes(ROUTES), MONOLITH)
 
     @property
     def checkpoints(self) -> list[str]:

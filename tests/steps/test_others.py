@@ -90,7 +90,7 @@ def test_how_a_program_is_started() -> None:
     call = next(call for call in world.commands.calls if call.argv == ("program", "p", "do"))
     assert (call.shell, call.cwd, call.env, call.timeout) == (True, "tools", {"A": "b"}, 30.0)
     bench.prepare()
-    assert bench.step.manual({}, {}) == ["cd tools && program p undo"]
+    assert bench.step.manual({}, {}) == ["(cd tools && A=b /bin/sh -c program sh p undo)"]
 
 
 def test_a_point_of_no_return_says_so() -> None:

@@ -219,7 +219,7 @@ class CaddyProxy:
     def _good(self, answer: Answer) -> Answer:
         if answer.status == 200:
             return answer
-        said = one_line(answer.body[:600].decode("utf-8", "replace"))
+        said = one_line(answer.body[:4000].decode("utf-8", "replace"))
         raise Unreachable(self._what, f"answered {answer.status}: {said or 'nothing'}", sent=True)
 
     def _json(self, answer: Answer) -> Any:

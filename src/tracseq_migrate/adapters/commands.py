@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tracseq_migrate.adapters.draining import Outputs, exited
 from tracseq_migrate.adapters.guarding import GUARD
+from tracseq_migrate.adapters.kin import VARIABLE, end_kin, new_mark
 from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports import CommandResult
 
@@ -20,14 +21,15 @@ _KEPT = 64 * 1024
 _SLACK = 8 * 1024
 _LINGER = 0.5
 _LAST_WORDS = 0.5
+_REAPED = 5.0
 
 
 class SubprocessCommands:
     """`Commands` below a folder.
 
     A program that exits and leaves another in the background is not waited for, and what it left is not ended; at the
-    timeout the whole group is: first by SIGTERM, after ``grace`` seconds by SIGKILL. If this process ends while a
-    program runs, be it by SIGKILL, the program's group gets SIGKILL: what it did would be nobody's.
+    timeout the whole group is: first by SIGTERM, after ``grace`` seconds by SIGKILL, and so is what left the group. If this
+    process ends while a program runs, be it by SIGKILL, they get SIGKILL: what they did would be nobody's.
 
     Args:
         folder: the project's folder; programs start in it, or below.
@@ -63,20 +65,21 @@ class SubprocessCommands:
         arguments = ["/bin/sh", "-c", argv[0], "sh", *argv[1:]] if shell else list(argv)
         name = self._redact(argv[0])
         begin = time.monotonic()
+        mark = new_mark()
         outputs = Outputs(keep=_KEPT + _SLACK)
         try:
             process = self._start(
-                name, arguments, self._below(cwd), env, outputs, has_input=stdin is not None
+                name, arguments, self._below(cwd), env, outputs, mark, has_input=stdin is not None
             )
             try:
                 if stdin is not None:
                     self._feed(process, stdin)
                 ended = outputs.wait(process, begin + timeout, linger=_LINGER)
                 if not ended:
-                    self._end_group(process)
+                    self._end_group(process, mark)
                     outputs.read_on(_LAST_WORDS)
             except BaseException:
-                self._end_group(process)
+                self._end_group(process, mark)
                 raise
             finally:
                 GUARD.leave(process.pid)
@@ -112,12 +115,14 @@ class SubprocessCommands:
 
         For a process that is about to end. Takes no lock, so it may be called from a signal handler.
         """
-        groups = GUARD.groups
+        groups, marks = GUARD.groups, GUARD.marks
         _signal_groups(groups, signal.SIGTERM)
         deadline = time.monotonic() + _LAST_WORDS
         while time.monotonic() < deadline and not all(map(exited, groups)):
             time.sleep(0.01)
         _signal_groups(groups, signal.SIGKILL)
+        if marks:
+            end_kin(marks)
 
     def _start(
         self,
@@ -126,6 +131,7 @@ class SubprocessCommands:
         cwd: Path,
         env: Mapping[str, str] | None,
         outputs: Outputs,
+        mark: str,
         *,
         has_input: bool,
     ) -> subprocess.Popen[bytes]:
@@ -140,13 +146,13 @@ class SubprocessCommands:
             process = subprocess.Popen(
                 arguments,
                 cwd=cwd,
-                env=self._environment(env),
+                env=self._environment(env) | {VARIABLE: mark},
                 stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
                 stdout=outputs.out,
                 stderr=outputs.err,
                 start_new_session=True,
             )
-            GUARD.watch(process.pid)
+            GUARD.watch(process.pid, mark)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise StepFailed(
@@ -191,14 +197,18 @@ class SubprocessCommands:
             raise StepFailed(f"there is no folder {cwd} in {self._folder}")
         return folder
 
-    def _end_group(self, process: subprocess.Popen[bytes]) -> None:
+    def _end_group(self, process: subprocess.Popen[bytes], mark: str) -> None:
         # The leader is left unreaped until the group got its SIGKILL: so long nobody else can get the group's number.
         _signal_groups([process.pid], signal.SIGTERM)
         deadline = time.monotonic() + self._grace
         while time.monotonic() < deadline and not exited(process.pid):
             time.sleep(0.01)
         _signal_groups([process.pid], signal.SIGKILL)
-        process.wait()
+        end_kin([mark])
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(
+                _REAPED
+            )  # one that the system itself holds (a dead network disk) ends when it lets go
 
 
 def _signal_groups(groups: Sequence[int], number: signal.Signals) -> None:

@@ -47,6 +47,23 @@ def replace(
         SyncError: the new bytes are in their place, but may not survive a loss of power.
         OSError: nothing was moved; the old bytes are as they were.
     """
+    temporary = prepared(path, body, like=like, mode=mode)
+    try:
+        if last_look is not None:
+            last_look()
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    synced(path.parent, path)
+
+
+def prepared(path: Path, body: bytes, *, like: Path | None = None, mode: int = 0o644) -> Path:
+    """The first half of `replace`: a file beside ``path``, whole and on the disk, that is to take its place.
+
+    Raises:
+        OSError: there is no such file.
+    """
     temporary = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}{_SUFFIX}")
     descriptor = os.open(
         temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
@@ -61,14 +78,20 @@ def replace(
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if last_look is not None:
-            last_look()
-        temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    return temporary
+
+
+def synced(folder: Path, path: Path) -> None:
+    """As `sync_folder`, after ``path`` in it was replaced.
+
+    Raises:
+        SyncError: it is replaced, but that may not survive a loss of power.
+    """
     try:
-        sync_folder(path.parent)
+        sync_folder(folder)
     except OSError as error:
         raise SyncError(error.errno, error.strerror, str(path)) from error
 
@@ -79,7 +102,8 @@ def write_new(path: Path, body: bytes) -> None:
     Raises:
         OSError: there may be no file, or a part of one.
     """
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         write_all(descriptor, body)
         os.fsync(descriptor)

@@ -103,7 +103,9 @@ class HttpGateway:
                 why += ": this is not the gateway that routes by flags, or an older one"
             raise Unreachable(where, why + _said(answer))
         try:
-            document = json.loads(answer.body)
+            document = json.loads(answer.body, object_pairs_hook=_told_once, parse_constant=_refused)
+        except _Ambiguous as error:
+            raise Unreachable(where, f'the answer says "{one_line(error.key, 40)}" twice') from None
         except (ValueError, RecursionError):
             raise Unreachable(where, f"answered 200, but not with JSON{_said(answer)}") from None
         if not isinstance(document, dict):
@@ -113,8 +115,28 @@ class HttpGateway:
         return document
 
 
+class _Ambiguous(ValueError):
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _told_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A map of JSON, each key once: of two values for one flag, nobody can tell which is in force."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Ambiguous(key)
+        found[key] = value
+    return found
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _said(answer: Answer) -> str:
-    text = one_line(answer.body[:600].decode("utf-8", "replace"), 120)
+    text = one_line(answer.body[:4000].decode("utf-8", "replace"), 120)
     if not text:
         return " (an empty body)"
     if text[:1] == "<":

@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tracseq_migrate.adapters.commands import SubprocessCommands
+from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports import Committed
 
 if TYPE_CHECKING:
@@ -33,7 +36,10 @@ _UNDER_WAY = {
 
 
 class LocalGit:
-    """`Git` in the repository that a file lies in."""
+    """`Git` in the repository that a file lies in. The variables that are ``withheld`` are empty for git."""
+
+    def __init__(self, *, withheld: Collection[str] = ()) -> None:
+        self._withheld = dict.fromkeys((name for name in withheld if name in os.environ), "")
 
     def commit_file(self, path: Path, message: str, *, author: str) -> Committed:
         who = _AUTHOR.fullmatch(author)
@@ -44,6 +50,11 @@ class LocalGit:
         if path.is_symlink() or not path.is_file():
             return Committed(why_not=f"{path} is not a file")
         try:
+            # GitPython asks for the version when it is imported, and waits for it without an end.
+            SubprocessCommands(path.parent).look(["git", "--version"], timeout=_PATIENCE)
+        except StepFailed as error:
+            return Committed(why_not=error.message.partition(";")[0])
+        try:
             import git
         except ImportError:
             return Committed(why_not="git is not installed")
@@ -53,7 +64,7 @@ class LocalGit:
             return Committed(why_not=f"{path.parent} is not in a git repository")
         with repository:
             try:
-                return _Commit(repository, path, message, who[1], who[2]).make()
+                return _Commit(repository, path, message, who[1], who[2], self._withheld).make()
             except git.exc.GitCommandError as error:
                 # GitPython wraps what git said into a text of its own.
                 said = str(error.stderr).strip().removeprefix("stderr:").strip().strip("'").strip()
@@ -63,7 +74,16 @@ class LocalGit:
 
 
 class _Commit:
-    def __init__(self, repository: Repo, path: Path, message: str, name: str, mail: str) -> None:
+    def __init__(
+        self,
+        repository: Repo,
+        path: Path,
+        message: str,
+        name: str,
+        mail: str,
+        withheld: Mapping[str, str],
+    ) -> None:
+        self._withheld = withheld
         self._repository = repository
         self._path = path
         self._message = message
@@ -140,7 +160,7 @@ class _Commit:
         }
         status, out, err = self._repository.git.execute(
             ["git", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", *arguments],
-            env=places | (env or {}),
+            env={**self._withheld, **places, **(env or {})},
             with_extended_output=True,
             with_exceptions=False,
             kill_after_timeout=_PATIENCE,

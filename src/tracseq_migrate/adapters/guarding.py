@@ -8,8 +8,10 @@ import subprocess
 import threading
 from contextlib import suppress
 
-# Keeps the numbers of the groups that run. It has a session of its own, so that what ends us does not end it first; its input
-# is a pipe that only we hold, which comes to its end when we do.
+from tracseq_migrate.adapters.kin import VARIABLE
+
+# Keeps the numbers of the groups that run, and their marks. It has a session of its own, so that what ends us does not end it
+# first; its input is a pipe that only we hold, which comes to its end when we do.
 _SCRIPT = """trap '' INT TERM HUP QUIT
 groups=
 while read -r what group; do
@@ -20,8 +22,13 @@ while read -r what group; do
       groups=$kept ;;
   esac
 done
-for each in $groups; do kill -s KILL -- "-$each"; done
-"""
+for each in $groups; do kill -s KILL -- "-${each%%:*}"; done
+for each in $groups; do
+  for round in 1 2 3; do
+    grep -l -F -a -e "VARIABLE=${each#*:}" /proc/[0-9]*/environ | while IFS=/ read -r _ _ pid _; do kill -s KILL "$pid"; done
+  done
+done
+""".replace("VARIABLE", VARIABLE)
 
 
 class Guard:
@@ -34,13 +41,18 @@ class Guard:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe = -1
-        # Read by a signal handler, so without the lock: adding to a set, taking from it and copying it are one instruction each.
-        self._groups: set[int] = set()
+        # Read by a signal handler, so without the lock: adding to it, taking from it and copying it are one instruction each.
+        self._groups: dict[int, str] = {}
 
     @property
     def groups(self) -> tuple[int, ...]:
         """The groups that run now."""
         return tuple(self._groups)
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """The marks of those groups, see `kin`."""
+        return tuple(self._groups.values())
 
     def ready(self) -> None:
         """Have the process running before a program starts. Raises `OSError` where it cannot be started."""
@@ -48,24 +60,24 @@ class Guard:
             if self._process is None or self._process.poll() is not None:
                 self._start()
 
-    def watch(self, group: int) -> None:
-        self._groups.add(group)
-        self._say("watch", group)
+    def watch(self, group: int, mark: str) -> None:
+        self._groups[group] = mark
+        self._say("watch", group, mark)
 
     def leave(self, group: int) -> None:
         """Leave what remains of a group alone."""
-        self._groups.discard(group)
-        self._say("leave", group)
+        mark = self._groups.pop(group, "")
+        self._say("leave", group, mark)
 
     def close(self) -> None:
         """End the process beside, and with it whatever still runs; it is started again when it is needed."""
         with self._lock:
             self._end()
 
-    def _say(self, what: str, group: int) -> None:
+    def _say(self, what: str, group: int, mark: str) -> None:
         # One that somebody killed guards no more until the next program starts, and that is all that is lost.
         with self._lock, suppress(OSError):
-            os.write(self._pipe, f"{what} {group}\n".encode())
+            os.write(self._pipe, f"{what} {group}:{mark}\n".encode())
 
     def _start(self) -> None:
         self._end()
@@ -86,8 +98,8 @@ class Guard:
         finally:
             os.close(read)
         self._pipe = write
-        for group in self.groups:
-            os.write(write, f"watch {group}\n".encode())
+        for group, mark in tuple(self._groups.items()):
+            os.write(write, f"watch {group}:{mark}\n".encode())
 
     def _end(self) -> None:
         process, self._process = self._process, None

@@ -198,7 +198,7 @@ class HaproxyProxy:
                 sent = True
                 connection.sendall(line.encode() + b"\n")
                 while True:
-                    connection.settimeout(max(until - time.monotonic(), 0.001))
+                    connection.settimeout(_left(until))
                     chunk = connection.recv(65536)
                     if not chunk:
                         break
@@ -240,6 +240,13 @@ class HaproxyProxy:
                 self._what, "the socket does not allow changes; it needs `level admin`", sent=sent
             )
         return Unreachable(self._what, f"answered: {said or 'nothing'}", sent=sent)
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
 
 
 def _listed(names: Sequence[str] | frozenset[str] | dict[str, _Server]) -> str:

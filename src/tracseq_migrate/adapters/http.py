@@ -1,16 +1,20 @@
-"""Http on httpx: one request, one answer, on a connection of its own."""
+"""Http on sockets: one request, one answer, on a connection of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Answer, Unreachable
 
+if TYPE_CHECKING:
+    from tracseq_migrate.adapters.exchange import ExchangeError
+
 MAX_BODY = 4 * 1024 * 1024
 
 
-class HttpxHttp:
+class SocketHttp:
     """`Http` by target name. Thread-safe: requests share nothing.
 
     No proxy, no cookie, no redirect, no variable of the process's environment has a say.
@@ -37,7 +41,7 @@ class HttpxHttp:
         json: object = None,
         timeout: float,
     ) -> Answer:
-        from tracseq_migrate.adapters.exchange import ExchangeError, exchange  # httpx is slow to import
+        from tracseq_migrate.adapters.exchange import ExchangeError, exchange  # not every command asks
 
         url = joined(self.url(target), path)
         try:
@@ -45,8 +49,22 @@ class HttpxHttp:
                 url, method=method, headers=headers, json=json, timeout=timeout, max_body=self._max_body
             )
         except ExchangeError as lost:
-            what = f"{method} {one_line(url)} ({target})"
-            raise Unreachable(what, lost.why, sent=lost.sent, refused=lost.kind == "refused") from lost
+            raise _unreachable(method, url, target, lost) from lost
+
+    def ask_all(self, asked: Sequence[tuple[str, str]], *, timeout: float) -> list[Answer | Unreachable]:
+        from tracseq_migrate.adapters.roundup import ask_all
+
+        urls = [joined(self.url(target), path) for target, path in asked]
+        told = ask_all(urls, timeout=timeout, max_body=self._max_body)
+        return [
+            each if isinstance(each, Answer) else _unreachable("GET", url, target, each)
+            for (target, _), url, each in zip(asked, urls, told, strict=True)
+        ]
+
+
+def _unreachable(method: str, url: str, target: str, lost: ExchangeError) -> Unreachable:
+    what = f"{method} {one_line(url)} ({target})"
+    return Unreachable(what, lost.why, sent=lost.sent, refused=lost.kind == "refused")
 
 
 def joined(base: str, path: str) -> str:

@@ -7,6 +7,7 @@ import pwd
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tracseq_migrate.adapters.commands import SubprocessCommands
 from tracseq_migrate.errors import InvalidSetup, StepFailed
 from tracseq_migrate.ports import Commands, Person
 
@@ -32,8 +33,9 @@ class SystemIdentity:
 class GitIdentity:
     """``user.name`` and ``user.email`` as git has them in a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, timeout: float = 15.0) -> None:
         self._folder = folder
+        self._timeout = timeout
 
     def whoami(self) -> Person:
         name, mail = self._ask("user.name"), self._ask("user.email")
@@ -45,19 +47,18 @@ class GitIdentity:
 
     def _ask(self, key: str) -> str:
         try:
-            import git
-        except ImportError:
+            asked = SubprocessCommands(self._folder).look(
+                ["git", "config", "--get", key], timeout=self._timeout
+            )
+        except StepFailed as error:
             raise InvalidSetup(
-                "git is not installed, and `identity: git` needs it",
+                f"git could not be asked for {key}, and `identity: git` needs it: {error.message}",
                 hint="Install git, or set `identity` in the environment file to another way.",
-            ) from None
-        try:
-            return str(git.cmd.Git(str(self._folder)).execute(["git", "config", "--get", key])).strip()
-        except git.exc.GitCommandError as error:
-            # 1 is git's answer for a key that is not set.
-            if error.status == 1:
-                return ""
-            raise InvalidSetup(f"git could not be asked for {key}: {str(error.stderr).strip()}") from error
+            ) from error
+        # 1 is git's answer for a key that is not set.
+        if asked.code not in (0, 1):
+            raise InvalidSetup(f"git could not be asked for {key}: {asked.stderr.strip()}")
+        return asked.stdout.strip()
 
 
 class VariableIdentity:

@@ -8,7 +8,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,10 +19,12 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from tracseq_migrate.adapters.resolving import Resolver
 from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Unreachable
 
 _FETCH = 5_000
+_resolver = Resolver()
 _ATTEMPTS = 3
 
 # The text of a row must not depend on who asks, or from where.
@@ -120,9 +122,12 @@ def opened(database: str, dsn: str, *, timeout: float) -> Iterator[Session]:
     host = parameters.get("host") or parameters.get("hostaddr") or "the local socket"
     name = parameters.get("dbname") or "default"
     what = f"database {database} ({one_line(str(name))} on {one_line(str(host))})"
+    addresses = _addresses(what, parameters, until)
+    tries = addresses["hostaddr"].count(",") + 1 if addresses else 1
     whole = make_conninfo(
         dsn,
-        connect_timeout=max(math.ceil(timeout), 1),
+        **addresses,
+        connect_timeout=max(math.ceil(timeout / tries), 1),
         client_encoding="utf8",
         application_name="tracseq-migrate",
     )
@@ -136,6 +141,30 @@ def opened(database: str, dsn: str, *, timeout: float) -> Iterator[Session]:
         if watch is not None and watch.fired:
             raise Unreachable(what, f"it was not answered within {timeout:g} s", sent=True) from None
         raise Unreachable(what, _reason(error, secrets)) from None
+
+
+def _addresses(what: str, parameters: Mapping[str, Any], until: float) -> dict[str, str]:
+    """Parameters that name every host by its addresses, where a name would have to be looked up: that has no bound else."""
+    hosts = str(parameters.get("host") or "").split(",")
+    ports = str(parameters.get("port") or "").split(",")
+    if parameters.get("hostaddr") or any(not host or host[0] in "/@" for host in hosts):
+        return {}
+    if len(ports) not in (1, len(hosts)):
+        return {}
+    found: list[tuple[str, str, str]] = []
+    for number, host in enumerate(hosts):
+        port = ports[number] if len(ports) > 1 else ports[0]
+        try:
+            addresses = _resolver.addresses(host, int(port or 5432), until=until)
+        except TimeoutError:
+            raise Unreachable(what, f"the name {one_line(host)} was not resolved in time") from None
+        except (OSError, UnicodeError, ValueError):
+            continue  # the others may do; with none at all the driver says what is wrong
+        found += [(host, address, port) for address in addresses]
+    if not found:
+        return {}
+    names, numbers, at = zip(*found, strict=True)
+    return {"host": ",".join(names), "hostaddr": ",".join(numbers), "port": ",".join(at)}
 
 
 class _Watch:

@@ -6,16 +6,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from tracseq_migrate.adapters.http import MAX_BODY, joined
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import Answer, ProbeReport, ProbeTarget
 
 _MOST_WORKERS = 64
 _SERVER_ERROR = 500
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sample:
     """One request: when it was due, when it ended, and how (``kind`` is empty for a good answer)."""
 

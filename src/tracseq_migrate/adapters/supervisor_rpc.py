@@ -34,17 +34,34 @@ class NoAnswerError(Exception):
         self.sent = sent
 
 
+_MAX_ANSWER = 4 * 1024 * 1024
+
+
+class _Socket(socket.socket):
+    """A unix socket each of whose reads gets what is left of the whole time: slow bytes keep nobody."""
+
+    until: float
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        left = self.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.settimeout(left)
+        return super().recv_into(buffer, nbytes, flags)
+
+
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
+    def __init__(self, path: str, until: float) -> None:
+        super().__init__("localhost")
         self._path = path
-        self._seconds = timeout
+        self._until = until
         self.connected = False
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self._seconds)
-        self.sock.connect(self._path)
+        self.sock = made = _Socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        made.until = self._until
+        made.settimeout(max(self._until - time.monotonic(), 0.001))
+        made.connect(self._path)
         self.connected = True
 
 
@@ -59,15 +76,16 @@ def call(path: str, method: str, *arguments: str | int | bool, until: float) -> 
         raise NoAnswerError(
             "the socket's path is longer than the 107 bytes that the system allows", sent=False
         )
-    left = until - time.monotonic()
-    if left <= 0:
+    if until <= time.monotonic():
         raise NoAnswerError("supervisord did not answer in time", sent=False)
-    connection = _UnixConnection(path, left)
+    connection = _UnixConnection(path, until)
     try:
         body = xmlrpc.client.dumps(arguments, f"supervisor.{method}")
         connection.request("POST", "/RPC2", body.encode(), {"Content-Type": "text/xml"})
         answer = connection.getresponse()
-        text = answer.read()
+        text = answer.read(_MAX_ANSWER + 1)
+        if len(text) > _MAX_ANSWER:
+            raise NoAnswerError("what answered is not supervisord: its answer has no end", sent=True)
         if answer.status == 401:
             raise NoAnswerError("supervisord asks for a user name and a password on its socket", sent=False)
         if answer.status != 200:

@@ -13,7 +13,9 @@ def one_line(text: str, limit: int = 200) -> str:
     plain = _ESCAPES.sub("", text[: limit * 8])
     plain = "".join(" " if c.isspace() else c for c in plain if c.isspace() or _visible(c))
     plain = " ".join(plain.split())
-    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+    # The mark also tells those who take out secrets that half of one may stand before it.
+    whole = len(plain) <= limit and len(text) <= limit * 8
+    return plain if whole else plain[: limit - 1] + "…"
 
 
 def last_lines(text: str, lines: int, *, width: int = 400) -> str:

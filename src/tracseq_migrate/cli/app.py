@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from tracseq_migrate.cli import approve, log, plan, resume, rollback, run, sandbox, status, validate, verify
 from tracseq_migrate.cli.arguments import globals_first
 from tracseq_migrate.cli.session import Session, variable
 
@@ -22,8 +23,56 @@ _EPILOG = (
 # Typer's parser is click, under that name or as a part of Typer, depending on Typer's version.
 _parser: Any = sys.modules[typer.BadParameter.__module__]
 
+_COMMANDS = (
+    "run",
+    "plan",
+    "rollback",
+    "resume",
+    "status",
+    "verify",
+    "approve",
+    "validate",
+    "log",
+    "lock",
+    "sandbox",
+    "state",
+)
+"""Each is the module of this name: with ``register``, a command; with an ``app`` of its own, a group of them."""
+
+
+class _Commands(TyperGroup):
+    """The commands by name; only the one that is typed is imported."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name in _COMMANDS and cmd_name not in self.commands:
+            self.commands[cmd_name] = _made(cmd_name)
+        return self.commands.get(cmd_name)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] not in _COMMANDS:
+            for name in _COMMANDS:  # what is near to what was typed is looked for among those that are there
+                self.get_command(ctx, name)
+        return super().resolve_command(ctx, args)
+
+
+def _made(name: str) -> Any:
+    from importlib import import_module
+
+    module = import_module(f"tracseq_migrate.cli.{name}")
+    around = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None)
+    if hasattr(module, "register"):
+        module.register(around)
+    else:
+        around.add_typer(module.app, name=name)
+    return typer.main.get_group(around).commands[name]
+
+
 app = typer.Typer(
     name="tracseq-migrate",
+    cls=_Commands,
     help="Moves a monolith to microservices behind a flag-routed gateway, week by week: with proof, and a way back.",
     epilog=_EPILOG,
     no_args_is_help=True,
@@ -71,12 +120,6 @@ def root(
     session.json, session.quiet, session.verbose, session.no_color = json, quiet, verbose, no_color
 
 
-for module in (run, plan, rollback, resume, status, verify, approve, validate):
-    module.register(app)
-app.add_typer(log.app, name="log")
-app.add_typer(sandbox.app, name="sandbox")
-
-
 def start(argv: Sequence[str]) -> int:
     """Run the command line; returns the exit code."""
     from tracseq_migrate.errors import Exit, TracseqMigrateError, UsageError
@@ -102,7 +145,7 @@ def start(argv: Sequence[str]) -> int:
     except TracseqMigrateError as error:
         code = session.screen.error(error)
         if session.verbose > 1:
-            _trace()
+            _trace(session)
     except BrokenPipeError:
         # The reader has gone; what was to be written matters to nobody any more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -115,18 +158,43 @@ def start(argv: Sequence[str]) -> int:
     return int(code)
 
 
+_SHORTAGES = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EAGAIN}
+)
+
+
+def _shortage(error: BaseException | None) -> str:
+    """What the system refused, where an error that nobody expected comes of that; empty where it is a bug."""
+    while error is not None:
+        if isinstance(error, MemoryError):
+            return "memory"
+        if isinstance(error, OSError) and error.errno in _SHORTAGES:
+            return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
+        error = error.__cause__ or error.__context__
+    return ""
+
+
 def _bug(session: Session, error: Exception) -> int:
     from tracseq_migrate.errors import InProgress, TracseqMigrateError
 
+    kind = InProgress if session.changing else TracseqMigrateError
+    short_of = _shortage(error)
+    if short_of:
+        text = f"the system does not give this process what it needs: {short_of}"
+        hint = (
+            "`ulimit -a`, `free` and `df` show what there is. Give it more, then type the same command again."
+        )
+        if session.changing:
+            hint = "`ulimit -a`, `free` and `df` show what there is. Give it more, then `tracseq-migrate resume`."
+        return session.screen.error(kind(text, hint=hint))
     text = f"a bug of ours: {type(error).__name__}: {error}"
     hint = "Please report it with the trace that -vv prints."
-    kind = InProgress if session.changing else TracseqMigrateError
     code = session.screen.error(kind(text, hint=hint))
-    _trace()
+    _trace(session)
     return code
 
 
-def _trace() -> None:
+def _trace(session: Session) -> None:
     import traceback
 
-    traceback.print_exc()
+    session.screen.trace(traceback.format_exc())

@@ -53,9 +53,10 @@ def verify(context: typer.Context) -> None:
             state="Nothing was changed. Everything before that event fits.",
             hint="Keep the state folder as it is, and compare it with a backup.",
         )
-    if isinstance(view, ChainView) and view.file_state == "rendered from another journal":
+    if isinstance(view, ChainView) and view.lost:
         raise Residue(
-            f"{view.file} was rendered from another journal than this one, or from more of it: events may be lost",
+            view.lost,
             state="Nothing was changed. The events that are there fit each other.",
-            hint="Compare the log with `log show`; look for a backup of the state folder.",
+            hint="Put the last good copy of the state folder back, or `tracseq-migrate state import FILE`; without either, "
+            "`tracseq-migrate state adopt WEEK` looks at what is so.",
         )

@@ -77,12 +77,19 @@ class Session:
         with opened(self, offline=offline, watched=watched) as system:
             yield system
 
-    def show(self, view: Callable[[System], View], *, offline: bool = False) -> View:
-        """Open the environment, make a view of it, show it, and give it back."""
-        with self.system(offline=offline) as system:
+    def show(self, view: Callable[[System], View], *, offline: bool = False, watched: bool = False) -> View:
+        """Open the environment, make a view of it, show it, and give it back; ``watched`` tells people what happens meanwhile."""
+        with self.system(offline=offline, watched=watched and not self.json) as system:
             made = view(system)
             self.screen.show(made)
         return made
+
+    def _tell_last(self, system: System, number: int) -> None:
+        """How far it came, before the process ends."""
+        from tracseq_migrate.errors import Interrupted
+
+        speak = system.last_words.speak
+        self.screen.error(speak(number) if speak else Interrupted(number, state="Nothing was changed."))
 
     def operate(self, operation: Callable[[System], int]) -> None:
         """Carry out an operation that changes something, under signals, and end with its exit code."""
@@ -91,7 +98,13 @@ class Session:
         with self.system(watched=True) as system:
             self.screen.header(system.header)
             self.changing = True
-            with listening(self.stop, told=self.screen.warn, ending=lambda: _end(self.screen)):
+            with listening(
+                self.stop,
+                told=self.screen.warn,
+                deed=lambda number: self._tell_last(system, number),
+                end=_end_programs,
+                still=self.screen.standing_still if self.screen.moving else None,
+            ):
                 code = operation(system)
             self.changing = False
             self.operated = True
@@ -99,15 +112,11 @@ class Session:
             raise typer.Exit(code)
 
 
-def _end(screen: Screen) -> None:
-    """The last deeds and words before a hard stop: no program of a step outlives the tool."""
+def _end_programs() -> None:
+    """No program of a step outlives the tool."""
     from tracseq_migrate.adapters.commands import SubprocessCommands
 
     SubprocessCommands.end_all()
-    screen.close()
-    screen.warn(
-        "stopped at once; `tracseq-migrate status` says what is in doubt, `resume` finds out and goes on"
-    )
 
 
 def session_of(context: typer.Context) -> Session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from tracseq_migrate.adapters.dotenv import DotenvFlagStore
 from tracseq_migrate.adapters.files import LocalFiles
 from tracseq_migrate.adapters.gateway import HttpGateway
 from tracseq_migrate.adapters.git import LocalGit
-from tracseq_migrate.adapters.http import HttpxHttp
+from tracseq_migrate.adapters.http import SocketHttp
 from tracseq_migrate.adapters.identity import (
     VARIABLE,
     CommandIdentity,
@@ -28,18 +28,22 @@ from tracseq_migrate.adapters.identity import (
 from tracseq_migrate.adapters.postgres import PostgresDatabases
 from tracseq_migrate.adapters.prober import ThreadProber
 from tracseq_migrate.adapters.processes import CommandStarter, ExternalStarter, ProcessServices, Starter
-from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
+from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease, SqliteVault
 from tracseq_migrate.adapters.sqlite_journal.lease import host_name
-from tracseq_migrate.config import Environment, IdentityCommand, load, locate
-from tracseq_migrate.errors import InvalidSetup, UsageError
-from tracseq_migrate.migration_log.template import find_template
+from tracseq_migrate.adapters.state_folder import make_private
+from tracseq_migrate.config import Environment, IdentityCommand, known_of, load, locate
+from tracseq_migrate.config.by_hand import hands as hands_of
+from tracseq_migrate.errors import InvalidSetup, TracseqMigrateError, UsageError
+from tracseq_migrate.migration_log.template import Template, find_template
+from tracseq_migrate.operations.by_hand import Remains
 from tracseq_migrate.operations.guarded import guarded
 from tracseq_migrate.operations.system import Gate, LogSettings, System
 from tracseq_migrate.operations.views import Header
-from tracseq_migrate.plan import PlanShelf, folders
+from tracseq_migrate.plan import PlanShelf, Project, folders
 from tracseq_migrate.ports import (
     Clock,
     Commands,
+    Event,
     FlagStore,
     Gateway,
     Identity,
@@ -51,6 +55,7 @@ from tracseq_migrate.ports import (
 from tracseq_migrate.redact import Redactor
 from tracseq_migrate.routing.rollout.reload import ByCommand, Restart, Rolling, Signal
 from tracseq_migrate.routing.rollout.swap import ProxySwap
+from tracseq_migrate.step import NO_HANDS
 
 if TYPE_CHECKING:
     from tracseq_migrate.cli.session import Session
@@ -58,6 +63,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 JOURNAL = "journal.sqlite3"
+STATE = ".tracseq-migrate"
+
+
+def _without_plugins() -> None:
+    """Keep pydantic from looking for plugins among all installed packages: that takes longer the more there are, and one that
+    happened to be there would be shown every value of the environment file, secrets too."""
+    from pydantic.plugin import _loader
+
+    _loader._plugins = {}
 
 
 def environment_of(session: Session, *, offline: bool) -> Environment:
@@ -66,6 +80,7 @@ def environment_of(session: Session, *, offline: bool) -> Environment:
     Raises:
         InvalidInput, InvalidSetup, UsageError: there is none, or it has findings.
     """
+    _without_plugins()
     files = LocalFiles()
     path = locate(session.config, Path.cwd(), files)
     return load(path, files, os.environ, environment=session.environment, offline=offline)
@@ -78,13 +93,86 @@ def opened(session: Session, *, offline: bool, watched: bool) -> Iterator[System
     redactor = Redactor(environment.secrets)
     session.screen.hide(redactor.text)
     place = environment.state / environment.name
+    if make_private(environment.state, place):
+        session.screen.warn(f"{_shown(environment.state)} was open to other users; now it is yours alone")
     store = SqliteJournal(place / JOURNAL, environment=environment.name)
-    lease = SqliteLease(place / JOURNAL, environment=environment.name)
+    lease = SqliteLease(place / JOURNAL, environment=environment.name, ttl=environment.lease)
     try:
         yield _system(session, environment, redactor, store, lease, place, watched=watched)
     finally:
         lease.close()
         store.close()
+
+
+@contextmanager
+def remaining(session: Session, state: Path | None) -> Iterator[Remains]:
+    """The journal, read only, and as much of the environment as can be read: for what is printed when little else is left.
+
+    ``state`` is the folder that a person named; else the environment file says it, else it is the nearest one of the usual name.
+
+    Raises:
+        InvalidSetup: no journal was found.
+        UsageError: there are several, and none was chosen.
+    """
+    unseen: list[str] = []
+    environment: Environment | None = None
+    try:
+        environment = environment_of(session, offline=True)
+    except UsageError:
+        if state is None:
+            raise
+    except (TracseqMigrateError, OSError) as error:
+        first, *more = str(error).splitlines() or [""]
+        unseen.append(f"the environment file: {first}{f' (and {len(more)} more lines)' if more else ''}")
+    redactor = Redactor(environment.secrets) if environment else Redactor()
+    session.screen.hide(redactor.text)
+    known = environment.state / environment.name if environment and state is None else None
+    place = known or _journal_folder(session, state)
+    store = SqliteJournal(place / JOURNAL, environment=place.name)
+    lease = SqliteLease(place / JOURNAL, environment=place.name)
+    gateway = environment.gateway.shown("url") if environment else "not known"
+    try:
+        yield Remains(
+            header=Header(place.name, gateway, _shown(place)),
+            store=store,
+            holder=lease.show,
+            routes=environment.routes if environment else {},
+            hands=_known(lambda: hands_of(environment), NO_HANDS) if environment else NO_HANDS,
+            unseen=unseen,
+            options=session.options,
+        )
+    finally:
+        lease.close()
+        store.close()
+
+
+def _journal_folder(session: Session, state: Path | None) -> Path:
+    """The folder of one environment's journal, found without the environment file."""
+    start = (session.config.parent if session.config else Path.cwd()).absolute()
+    usual = (each / STATE for each in (start, *start.parents))
+    root = state or next((each for each in usual if each.is_dir()), None)
+    if root is None:
+        raise InvalidSetup(
+            f"there is no folder {STATE} in {start} or above it, and the environment file cannot say where the state is",
+            hint="Name the folder: --state DIR",
+        )
+    root = root.absolute()
+    if (root / JOURNAL).exists():
+        return root
+    found = sorted(each.parent for each in root.glob(f"*/{JOURNAL}"))
+    chosen = [each for each in found if session.environment in (None, each.name)]
+    if not chosen:
+        names = ", ".join(each.name for each in found) or "none"
+        raise InvalidSetup(
+            f"there is no journal in {root}" + (f" of environment {session.environment}" if found else ""),
+            hint=f"Its environments are: {names}. Name another folder with --state DIR.",
+        )
+    if len(chosen) > 1:
+        names = ", ".join(each.name for each in chosen)
+        raise UsageError(
+            f"{root} has the journals of several environments: {names}", hint="Choose one: -e NAME"
+        )
+    return chosen[0]
 
 
 def _system(
@@ -99,10 +187,10 @@ def _system(
 ) -> System:
     gate = Gate(lease)
     clock, files = SystemClock(), LocalFiles()
-    programs = SubprocessCommands(environment.folder, redact=redactor.text)
+    programs = SubprocessCommands(environment.folder, redact=redactor.text, withheld=environment.withheld)
     commands = guarded(programs, Commands, gate)
     targets = _targets(environment)
-    http = HttpxHttp(targets)
+    http = SocketHttp(targets)
     gateway = HttpGateway(
         http,
         instances=[instance.name for instance in environment.gateway.instances],
@@ -130,6 +218,7 @@ def _system(
         environment=environment.name,
         sandbox=environment.sandbox,
         store=store,
+        vault=SqliteVault(place / JOURNAL, environment=environment.name),
         lease=lease,
         gate=gate,
         clock=clock,
@@ -137,7 +226,7 @@ def _system(
         identity=_identity(environment, programs),
         asker=session.screen.asker(lambda: session.stop.requested),
         files=files,
-        git=LocalGit(),
+        git=LocalGit(withheld=environment.withheld),
         http=http,
         gateway=gateway,
         flags=flags,
@@ -151,6 +240,7 @@ def _system(
             files,
             folders(files, plans=environment.plans, beside=environment.folder, cwd=Path.cwd()),
             environment,
+            Project(environment.folder, known_of(environment.outside), environment.secrets),
         ),
         routes=environment.routes,
         health=environment.health,
@@ -161,6 +251,7 @@ def _system(
             lambda: find_template(files, [environment.folder, Path.cwd()]),
             environment.log.git.commit,
             environment.log.git.author,
+            _render_apart,
         ),
         losses=place / "losses",
         digest_view=environment.digest_view(),
@@ -168,9 +259,16 @@ def _system(
         command=redactor.text(shlex.join(["tracseq-migrate", *session.argv])),
         options=session.options,
         version=__version__,
+        hands=_known(lambda: hands_of(environment), NO_HANDS),
         host=host_name(),
         pid=os.getpid(),
     )
+
+
+def _render_apart(events: Sequence[Event], *, environment: str, template: Template) -> str:
+    from tracseq_migrate.adapters.rendering import render_apart
+
+    return render_apart(events, environment=environment, template=template)
 
 
 class _Silent:

@@ -22,7 +22,7 @@ from tracseq_migrate.config.environment import (
 )
 from tracseq_migrate.config.flags import TRACSEQ_ROUTES
 from tracseq_migrate.config.load import FILE_NAME, Inspection, find, inspect, load, locate
-from tracseq_migrate.config.unknown import Unknown
+from tracseq_migrate.config.unknown import Unknown, known_of
 
 __all__ = [
     "FILE_NAME",
@@ -46,6 +46,7 @@ __all__ = [
     "Unknown",
     "find",
     "inspect",
+    "known_of",
     "load",
     "locate",
 ]

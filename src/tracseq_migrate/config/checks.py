@@ -22,7 +22,7 @@ from tracseq_migrate.config.environment import (
 )
 from tracseq_migrate.config.unknown import Section
 from tracseq_migrate.config.values import FilePath, StateFolder, Text, Url
-from tracseq_migrate.document import Document, did_you_mean
+from tracseq_migrate.document import Document, keys_of
 from tracseq_migrate.document import Path as Way
 from tracseq_migrate.errors import Finding
 
@@ -49,6 +49,8 @@ class Parts(Section):
     identity: IdentityFrom = "system"
     plans: FilePath | None = None
     state: StateFolder | None = None
+    outside: Annotated[tuple[FilePath, ...], Field(strict=False)] = ()
+    hand_down: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     supervisor: FilePath | None = None
     gateway: GatewayParts | None = None
     services: dict[Name, ServiceConfig] = Field(default_factory=dict)
@@ -73,8 +75,8 @@ class _Check:
         self._section = section
         self._document = document
         self._at = at
-        self._services = _keys(raw.get("services"))
-        self._databases = _keys(raw.get("databases"))
+        self._services = keys_of(raw.get("services"))
+        self._databases = keys_of(raw.get("databases"))
         self._gateway: Mapping[str, Any] = raw["gateway"] if isinstance(raw.get("gateway"), dict) else {}
 
     def findings(self) -> Iterator[Finding]:
@@ -112,7 +114,7 @@ class _Check:
                     name,
                     "database",
                     message=f"unknown database '{database}'",
-                    remedy=did_you_mean(database, self._databases, what="databases"),
+                    remedy=self._document.did_you_mean(database, self._databases, what="databases"),
                 )
             yield from self._started(service.start, "services", name, "start")
 
@@ -164,7 +166,7 @@ class _Check:
                 _GATEWAY,
                 "monolith",
                 message=f"unknown service '{gateway.monolith}'",
-                remedy=did_you_mean(gateway.monolith, self._services, what="services"),
+                remedy=self._document.did_you_mean(gateway.monolith, self._services, what="services"),
             )
         for index, instance in enumerate(gateway.instances):
             yield from self._started(instance.start, _GATEWAY, "instances", index, "start")
@@ -179,7 +181,7 @@ class _Check:
                     *way,
                     "service",
                     message=f"unknown service '{route.service}'",
-                    remedy=did_you_mean(route.service, self._services, what="services"),
+                    remedy=self._document.did_you_mean(route.service, self._services, what="services"),
                 )
             elif route.service == gateway.monolith:
                 yield self._finding(*way, "service", message="a flag cannot route to the monolith itself")
@@ -284,7 +286,3 @@ class _Check:
                 message=f"the strategy {strategy} needs {needed} for '{instance.name}'",
                 remedy=remedy,
             )
-
-
-def _keys(value: Any) -> frozenset[str]:
-    return frozenset(value) if isinstance(value, dict) else frozenset()

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    model_validator,
+)
 
 from tracseq_migrate.config.flags import TRACSEQ_ROUTES
 from tracseq_migrate.config.unknown import Section, Unknown, without_secrets
@@ -240,6 +247,14 @@ IdentityFrom = Annotated[
 ]
 
 
+def _long_enough(seconds: float) -> float:
+    if seconds < 1:
+        raise refusal(
+            "a lease of less than a second is lost to the first busy moment", "write 1s or more, such as 30s"
+        )
+    return seconds
+
+
 class EnvironmentSection(Section):
     """One environment as its file has it."""
 
@@ -253,6 +268,12 @@ class EnvironmentSection(Section):
     """The folder of week plans; else weeks/ beside this file. The packaged plans stand behind it."""
     state: StateFolder = Field(default=Path(".tracseq-migrate"), validate_default=True)
     """The folder of the journal."""
+    lease: Annotated[Duration, AfterValidator(_long_enough)] = 30.0
+    """How long the lock stays with a holder that gives no sign of life, in seconds."""
+    outside: Annotated[tuple[FilePath, ...], Field(strict=False)] = ()
+    """Folders and files outside of this file's folder that plans may name."""
+    hand_down: Annotated[tuple[Text, ...], Field(strict=False)] = ()
+    """Variables with secrets that programs get all the same; the others are kept from them."""
     supervisor: FilePath | None = None
     """The socket of supervisord, where a process is started by it."""
     gateway: GatewayConfig
@@ -278,6 +299,8 @@ class Environment(EnvironmentSection):
     name: str
     file: Path
     secrets: frozenset[str] = Field(default=frozenset(), repr=False)
+    withheld: frozenset[str] = frozenset()
+    """The variables that secrets came from, which programs do not get."""
 
     @property
     def folder(self) -> Path:
@@ -327,9 +350,21 @@ class Environment(EnvironmentSection):
     def digest_view(self) -> dict[str, Any]:
         """What a run depends on, in JSON values, without a secret: two equal views mean the same system.
 
-        How people name themselves, where the log and the plans lie and whether ``-e`` must be typed are not part of it.
+        How people name themselves, where the log and the plans lie, what plans and programs are allowed and whether ``-e``
+        must be typed are not part of it.
         """
-        left_out = {"file", "secrets", "confirm", "identity", "plans", "log"}
+        left_out = {
+            "file",
+            "secrets",
+            "withheld",
+            "confirm",
+            "identity",
+            "plans",
+            "log",
+            "lease",
+            "outside",
+            "hand_down",
+        }
         return {key: _view(value, self.folder) for key, value in self.__dict__.items() if key not in left_out}
 
 

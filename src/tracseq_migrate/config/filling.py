@@ -39,6 +39,8 @@ class Filling:
         self.findings: list[Finding] = []
         self.unknown: dict[Way, Unknown] = {}
         self.secrets: set[str] = set()
+        self.variables: set[str] = set()
+        """The variables that secrets came from."""
 
     def fill(self, value: Any, at: Way) -> Any:
         """A copy of the value with every text in it filled in."""
@@ -67,12 +69,22 @@ class Filling:
             return self._without(
                 written, f"{names} is not set", at, "set it, or give a default: ${NAME:-default}"
             )
+        if "command" in at and (text.startswith(_FILE) or self._holds_secret(written)):
+            message = "a secret would stand in an argument list, which everybody on this machine can read"
+            remedy = "let the program read it from a file, or from a variable that is named under hand_down"
+            self.findings.append(self._document.finding(at, message, remedy))
         if text.startswith(_FILE):
             return self._secret_file(written, text.removeprefix(_FILE).strip(), at)
+        found = set()
         if at and at[-1] in _SECRET_KEYS:
-            self.secrets |= secrets_of(text)
+            found = secrets_of(text)
         elif "://" in text:
-            self.secrets |= _passwords(text)
+            found = _passwords(text)
+        if found:
+            self.secrets |= found
+            self.variables |= {
+                match[2].partition(":-")[0] for match in _REFERENCE.finditer(written) if match[2]
+            }
         return text
 
     def _reference(self, match: re.Match[str], missing: list[str], broken: list[str]) -> str:
@@ -92,7 +104,12 @@ class Filling:
             return ""
         if _SECRET_NAME.search(name):
             self.secrets.add(value)
+            self.variables.add(name)
         return value
+
+    def _holds_secret(self, written: str) -> bool:
+        named = {match[2].partition(":-")[0] for match in _REFERENCE.finditer(written) if match[2]}
+        return any(_SECRET_NAME.search(name) for name in named)
 
     def _secret_file(self, written: str, name: str, at: Way) -> Any:
         path = self._folder / name
@@ -124,7 +141,10 @@ class Filling:
 def secrets_of(dsn: str) -> set[str]:
     """What must not be shown of a connection string: all of it where it has a password, and its passwords alone."""
     passwords = _passwords(dsn)
-    return {dsn, *passwords} if passwords else set()
+    if passwords:
+        return {dsn, *passwords}
+    # What is no connection string at all may be a password that stands in its place.
+    return set() if "://" in dsn or re.match(r"\s*\w+\s*=", dsn) else {dsn}
 
 
 def _passwords(text: str) -> set[str]:
@@ -133,9 +153,13 @@ def _passwords(text: str) -> set[str]:
         try:
             parts = urlsplit(text)
             found.add(parts.password or "")
+            if parts.scheme in ("http", "https") and parts.password is None:
+                found.add(parts.username or "")  # a token
             found |= {value for key, value in parse_qsl(parts.query) if "password" in key.lower()}
         except ValueError:
             found.add(text)
+        # Where a password has a character that it may not have in a URL, this is what was meant.
+        found |= set(re.findall(r"://[^:@/]*:(.*)@", text, re.DOTALL))
         found |= {unquote(each) for each in found}
     else:
         for quoted_word, word in re.findall(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,11 +14,14 @@ from tracseq_migrate import document as documents
 from tracseq_migrate.config.checks import Parts, check, parts_of
 from tracseq_migrate.config.environment import Environment, EnvironmentSection, Name, routes_of
 from tracseq_migrate.config.filling import Filling
-from tracseq_migrate.config.unknown import Section
+from tracseq_migrate.config.unknown import Section, known_of
 from tracseq_migrate.document import Document, did_you_mean, findings_from
 from tracseq_migrate.document import Path as Way
 from tracseq_migrate.errors import Finding, InvalidInput, InvalidSetup, UsageError
-from tracseq_migrate.ports import Files, Route
+from tracseq_migrate.frozen import frozen
+from tracseq_migrate.ports import Files, Routes, Unreachable
+from tracseq_migrate.printable import one_line
+from tracseq_migrate.redact import Redactor
 from tracseq_migrate.step import Uses
 
 FILE_NAME = "tracseq-migrate.yaml"
@@ -33,28 +36,32 @@ class _Shell(Section):
     environments: Annotated[dict[str, Any], Field(min_length=1)]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Facts:
-    """What an environment that has findings still tells: the names in it, its routes, its monolith."""
+    """What plans are checked against, told once: the names in an environment, its routes, its monolith."""
 
     offers: Uses
-    routes: Mapping[str, Route]
+    routes: Routes
     monolith: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Inspection:
     """An environment file looked at whole: every finding, and what plans can still be checked against.
 
-    ``environment`` is the chosen one, None where the file has findings; ``facts`` is what plans are checked against even
-    then, None where it cannot be told.
+    ``environment`` is the chosen one, None where the file has findings; ``facts`` is there even then, None where they cannot be
+    told.
     """
 
     findings: tuple[Finding, ...]
     environment: Environment | None
-    facts: Environment | Facts | None
+    facts: Facts | None
     plans: Path | None = None
     """The folder of week plans that the chosen environment names, as far as it can be told."""
+    outside: tuple[Path, ...] = ()
+    """What plans may name outside of the file's folder."""
+    secrets: frozenset[str] = frozenset()
+    """What is to be kept out of everything that is shown."""
 
 
 def find(start: Path, files: Files) -> Path | None:
@@ -138,18 +145,27 @@ def inspect(
     findings += [*_of_file(document), *_same_log(document)]
     sections = document.value.get("environments")
     if not isinstance(sections, dict) or not sections:
-        return Inspection(tuple(sorted(findings)), None, None)
+        return Inspection(tuple(documents.first_of(findings)), None, None)
     chosen = _chosen(document, environment)
     result: _Looked | None = None
-    for name in sections:
+    for name in sorted(sections, key=lambda each: each != chosen):  # the chosen one is looked at in any case
+        if len(findings) > documents.MOST_FINDINGS:
+            break
         looked = _look(document, name, path, files, environ, lenient=offline or name != chosen)
         findings += looked.findings
         if name == chosen:
             result = looked
-    unique = tuple(sorted(set(findings)))
+    unique = tuple(documents.first_of(findings))
     if result is None:
         return Inspection(unique, None, None)
-    return Inspection(unique, None if unique else result.environment, result.facts, result.plans)
+    return Inspection(
+        unique,
+        None if unique else result.environment,
+        result.facts,
+        result.plans,
+        result.outside,
+        frozenset(result.secrets),
+    )
 
 
 def choose(document: Document, given: str | None) -> str:
@@ -248,12 +264,14 @@ def _is_name(text: str) -> bool:
     return re.match(documents.NAME_PATTERN, text) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Looked:
     findings: list[Finding]
     environment: Environment | None
-    facts: Environment | Facts | None
+    facts: Facts | None
     plans: Path | None = None
+    outside: tuple[Path, ...] = ()
+    secrets: Iterable[str] = ()
 
 
 def _look(
@@ -268,6 +286,7 @@ def _look(
     filling = Filling(document, files, environ, folder, lenient=lenient)
     filled = filling.fill({"log": {}, **raw}, at)
     findings = list(filling.findings)
+    secrets = {*filling.secrets, *filter(None, [environ.get("PGPASSWORD")])}
     context = {"folder": folder}
     try:
         section = EnvironmentSection.model_validate(filled, context=context)
@@ -275,27 +294,56 @@ def _look(
         findings += _refusals(error, document, at, filling)
         parts = _what_is_left(filled, error, context)
         if parts is None:
-            return _Looked(findings, None, None)
+            return _Looked(_without_secrets(findings, secrets), None, None, secrets=secrets)
         findings += check(parts, filled, document, at)
-        return _Looked(findings, None, _facts(parts, filled), _plans(parts))
-    findings += check(parts_of(section), filled, document, at)
-    secrets = {*filling.secrets, *filter(None, [environ.get("PGPASSWORD")])}
+        return _Looked(
+            _without_secrets(findings, secrets),
+            None,
+            _facts(parts, filled),
+            _plans(parts),
+            known_of(parts.outside),
+            secrets,
+        )
+    findings = _without_secrets([*findings, *check(parts_of(section), filled, document, at)], secrets)
     environment = Environment.model_construct(
-        **section.__dict__, name=name, file=folder / path.name, secrets=frozenset(secrets)
+        **section.__dict__,
+        name=name,
+        file=folder / path.name,
+        secrets=frozenset(secrets),
+        withheld=_withheld(filling, section),
     )
-    return _Looked(findings, None if findings else environment, environment, _plans(environment))
+    return _Looked(
+        findings,
+        None if findings else environment,
+        _facts(parts_of(section), filled),
+        _plans(environment),
+        known_of(environment.outside),
+        secrets,
+    )
+
+
+def _withheld(filling: Filling, section: EnvironmentSection) -> frozenset[str]:
+    """The variables that are kept from programs: those that secrets came from, but for those that are handed down."""
+    return frozenset({"PGPASSWORD", *filling.variables} - set(map(str, section.hand_down)))
+
+
+def _without_secrets(findings: list[Finding], secrets: Iterable[str]) -> list[Finding]:
+    """A finding quotes what is wrong, and what is wrong may be a secret."""
+    redact = Redactor(secrets).text
+    return [replace(each, message=redact(each.message)) for each in findings]
 
 
 def _refusals(error: ValidationError, document: Document, at: Way, filling: Filling) -> list[Finding]:
     findings = []
     told = {document.places.value(way): unknown for way, unknown in filling.unknown.items()}
+    said = {finding.message for finding in filling.findings}
     for finding in findings_from(error, document, at=at, model=EnvironmentSection):
         unknown = told.get(documents.Place(finding.line, finding.column))
         if unknown is None:
             findings.append(finding)
-        elif not any(unknown.why == other.message for other in filling.findings):
+        elif one_line(unknown.why) not in said:
             # Without the network too, this must be known: it says what the rest of the file means.
-            findings.append(Finding(finding.file, finding.line, finding.column, unknown.why, finding.remedy))
+            findings.append(replace(finding, message=one_line(unknown.why)))
     return findings
 
 
@@ -329,12 +377,15 @@ def _facts(parts: Parts, filled: Mapping[str, Any]) -> Facts | None:
     gateway = parts.gateway
     if gateway is None or gateway.flags is None or not gateway.instances or gateway.monolith is None:
         return None
-    services = frozenset(filled.get("services") or ())
-    routes = routes_of(gateway.flags, services)
+    services = documents.keys_of(filled.get("services"))
+    try:
+        routes = Routes(routes_of(gateway.flags, services))
+    except Unreachable:  # a key or a prefix that is unknown: nobody can tell what is routed
+        return None
     offers = Uses(
         services=services,
         flags=frozenset(routes),
-        databases=frozenset(filled.get("databases") or ()),
+        databases=documents.keys_of(filled.get("databases")),
         targets=frozenset({"gateway", *(each.name for each in gateway.instances), *services}),
     )
     return Facts(offers, routes, gateway.monolith)

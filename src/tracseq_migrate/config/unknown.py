@@ -5,13 +5,16 @@ They exist only where a command works without the network (``--offline``); every
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import Unreachable
+
+T = TypeVar("T")
 
 
 def without_secrets(text: str) -> str:
@@ -26,7 +29,7 @@ def without_secrets(text: str) -> str:
     return f"{parts.scheme}://{user}{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Unknown:
     """A value that stands in the file, but whose text is not known. ``why`` says what is missing."""
 
@@ -43,7 +46,11 @@ class Section(BaseModel):
 
     # Built when first used: most commands never meet most of these models, and building them is slow.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        hide_input_in_errors=True,
+        defer_build=True,
     )
 
     if not TYPE_CHECKING:  # a type checker would take it for leave to read any name
@@ -62,3 +69,8 @@ class Section(BaseModel):
     def is_known(self, name: str) -> bool:
         """Whether reading this field gives a value."""
         return not isinstance(self.__dict__[name], Unknown)
+
+
+def known_of(values: Iterable[T]) -> tuple[T, ...]:
+    """Those of several values that are known."""
+    return tuple(value for value in values if not isinstance(value, Unknown))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import TextIO
@@ -13,6 +14,7 @@ from tracseq_migrate.console.terminal import is_terminal
 from tracseq_migrate.errors import Declined, Interrupted
 
 _YES = frozenset({"y", "yes"})
+_NEWS = 0.1
 _NO = frozenset({"n", "no", ""})
 
 
@@ -67,8 +69,14 @@ class TerminalAsker:
             if signal := self._stopped():
                 self._questions.line()
                 raise Interrupted(signal, state="The question was not answered.")
-        line = self._answers.readline()
+        try:
+            line = self._answers.readline()
+        except OSError:  # the terminal is gone
+            line = ""
         if not line:
             self._questions.line()
+            time.sleep(_NEWS)  # a terminal that is closed ends the input, and says so by a signal as well
+            if signal := self._stopped():
+                raise Interrupted(signal, state="The question was not answered.")
             raise Declined("the input ended before an answer came")
         return line.rstrip("\r\n")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from tracseq_migrate.console.ink import Line, Tone
+from tracseq_migrate.console.ink import Line, Marks, Tone
+from tracseq_migrate.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heading:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Space:
     """An empty line."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Paragraph:
     """A text that is folded under itself, to the right of its mark."""
 
@@ -27,7 +27,7 @@ class Paragraph:
     indent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """Something to type. It is never folded: the terminal wraps it, so that it can be copied in one piece."""
 
@@ -35,7 +35,7 @@ class Command:
     indent: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rows:
     """A table: the last column may be folded; where the others do not fit either, each row becomes a small list.
 
@@ -47,7 +47,7 @@ class Rows:
     indent: int = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Bar:
     """How much of the whole is done, in per cent."""
 
@@ -55,12 +55,20 @@ class Bar:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Diff:
     """A unified diff; a line is never folded into two that look like two."""
 
     text: str
     indent: int = 5
+
+
+def filled(bar: Bar, marks: Marks, columns: int) -> Line:
+    """A bar as a line of at most ``columns``, as long as its label leaves it room."""
+    width = max(5, min(40, columns - len(bar.label) - 12))
+    done = round(width * max(0, min(100, bar.percent)) / 100)
+    full, empty = marks.full * done, marks.empty * (width - done)
+    return (f"{bar.label}  ", (full, Tone.GOOD), (empty, Tone.MUTED), f"  {bar.percent} %")
 
 
 Block = Heading | Space | Paragraph | Command | Rows | Bar | Diff

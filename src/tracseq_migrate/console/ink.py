@@ -10,11 +10,11 @@ mark or a word always says the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from tracseq_migrate.console.terminal import Depth
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.printable import one_line, printable
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ BASIC_COLORS: Final[dict[Tone, int]] = {Tone.GOOD: 2, Tone.BAD: 1, Tone.WARN: 5,
 _BOLD: Final = frozenset({Tone.STRONG, Tone.BAD})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Marks:
     """Signs with a meaning; each has a form for streams that take ASCII only."""
 
@@ -82,7 +82,7 @@ def bits(line: Line | str) -> Iterable[tuple[str, Tone]]:
         yield (bit, Tone.PLAIN) if isinstance(bit, str) else bit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ink:
     """How lines become text: with how many colours, with which marks, without which secrets."""
 

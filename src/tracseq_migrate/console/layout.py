@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracseq_migrate.console.blocks import Bar, Block, Command, Diff, Heading, Paragraph, Rows, Space
+from tracseq_migrate.console.blocks import Bar, Block, Command, Diff, Heading, Paragraph, Rows, Space, filled
 from tracseq_migrate.console.ink import Ink, Line, Tone
 from tracseq_migrate.console.terminal import Depth
 
@@ -54,7 +54,7 @@ def _parts(
         case Paragraph():
             return [_paragraph(block, ink)]
         case Bar():
-            return [_bar(block, ink, columns)]
+            return [_text(filled(block, ink.marks, columns), ink)]
         case Diff():
             return [_diff(block, ink)]
         case Rows():
@@ -79,13 +79,6 @@ def _paragraph(block: Paragraph, ink: Ink) -> RenderableType:
     grid.add_column(overflow="fold")
     grid.add_row(_text((block.mark,), ink), _text(block.line, ink))
     return _indented(grid, block.indent)
-
-
-def _bar(block: Bar, ink: Ink, columns: int) -> Text:
-    width = max(5, min(40, columns - len(block.label) - 12))
-    done = round(width * max(0, min(100, block.percent)) / 100)
-    full, empty = ink.marks.full * done, ink.marks.empty * (width - done)
-    return _text((f"{block.label}  ", (full, Tone.GOOD), (empty, Tone.MUTED), f"  {block.percent} %"), ink)
 
 
 def _diff(block: Diff, ink: Ink) -> RenderableType:

@@ -21,6 +21,7 @@ from tracseq_migrate.operations.observer import (
     Began,
     CheckDone,
     Finished,
+    LockAwaited,
     Note,
     StepBegan,
     StepDone,
@@ -157,6 +158,9 @@ class LiveObserver:
                 self._list(note.steps)
                 why: Line = (("going back", Tone.WARN), f": {self._ink.gist(note.reason)}")
                 return [Space(), Paragraph(why, mark=(marks.back, Tone.WARN)), Space()]
+            case LockAwaited():
+                waits = f"{note.text}; waiting for it, {duration.show(note.remaining)} more at most"
+                return [Paragraph((waits,), mark=(marks.waiting, Tone.WARN), indent=2)]
             case Warned():
                 return [Paragraph((note.text,), mark=(marks.warn, Tone.WARN), indent=2)]
             case Finished():

@@ -19,6 +19,7 @@ from tracseq_migrate.operations.observer import (
     Began,
     CheckDone,
     Finished,
+    LockAwaited,
     Note,
     StepBegan,
     StepDone,
@@ -129,6 +130,9 @@ class PlainObserver:
                 self._say(note, "waiting", line, Tone.WARN, always=True)
             case TurnedBack():
                 self._say(note, "BACK", f"going back: {self._ink.gist(note.reason)}", Tone.WARN, always=True)
+            case LockAwaited():
+                line = f"{note.text}; waiting for it, {duration.show(note.remaining)} more at most"
+                self._say(note, "lock", line, Tone.WARN, always=True)
             case Warned():
                 self._say(note, "WARN", note.text, Tone.WARN, always=True)
             case Finished():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Protocol, TextIO
@@ -118,11 +118,17 @@ class Screen:
     def asker(self, stopped: Callable[[], int] = int) -> TerminalAsker:
         """Asks at the terminal; ``stopped`` gives the number of the signal that asked to stop, 0 for none."""
         return TerminalAsker(
-            self._stdin, self._err, self._err_ink, around=self._standing_still, stopped=stopped
+            self._stdin, self._err, self._err_ink, around=self.standing_still, stopped=stopped
         )
 
+    @property
+    def moving(self) -> bool:
+        """Whether a part of the terminal is painted over and over now."""
+        return self._suspended is not nullcontext
+
     @contextmanager
-    def _standing_still(self) -> Iterator[None]:
+    def standing_still(self) -> Iterator[None]:
+        """Inside, nothing moves on the terminal."""
         with self._suspended():
             yield
 
@@ -139,17 +145,29 @@ class Screen:
             self._out.line(dump(view.as_json(), self._hide, indent=2))
             return
         from tracseq_migrate.console.documents import Look, blocks_of
-        from tracseq_migrate.console.layout import lay_out
+        from tracseq_migrate.console.wide import lay_out_wide
 
         columns, _ = size(self._out.file, self._environ)
         blocks = blocks_of(view, Look(self._ink.marks, datetime.now(UTC), brief=self.quiet))
-        self._out.write(lay_out(blocks, self._ink, columns))
+        text = lay_out_wide(blocks, self._ink, columns)
+        if text is None:
+            from tracseq_migrate.console.layout import lay_out  # imports rich
+
+            text = lay_out(blocks, self._ink, columns)
+        self._out.write(text)
 
     def text(self, text: str) -> None:
         """A text that is a result by itself, such as a rendered log, as it is but for what would steer a terminal."""
         self._stop_watching()
         safe = self._ink.safe(text)
         self._out.write(safe if safe.endswith("\n") else f"{safe}\n")
+
+    def letters(self, lines: Iterable[str]) -> None:
+        """A result for another program, to the letter; its maker sees to it that nothing in it steers a terminal."""
+        self._stop_watching()
+        for line in lines:
+            self._document_shown = True
+            self._out.write(line)
 
     def say(self, text: str) -> None:
         """A sentence to the person, not a result: on stderr under JSON, dropped where quiet is asked for."""
@@ -161,7 +179,7 @@ class Screen:
     def warn(self, text: str) -> None:
         """A sentence on stderr that is never dropped."""
         ink = self._err_ink
-        with self._standing_still():
+        with self.standing_still():
             self._err.line(ink.text(((ink.marks.warn, Tone.WARN), f" {text}")))
 
     def error(self, error: TracseqMigrateError) -> int:
@@ -176,6 +194,10 @@ class Screen:
             document = error_document(error)
             self._out.line(dump(document, self._hide, indent=None if streaming else 2))
         return code
+
+    def trace(self, text: str) -> None:
+        """A traceback on stderr, without secrets: the messages of a chain of errors may quote anything."""
+        self._err.write(self._err_ink.safe(text))
 
     def _shown(self, error: TracseqMigrateError) -> bool:
         """Whether a document has listed all that the error would list."""

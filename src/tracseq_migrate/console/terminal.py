@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TextIO
+
+from tracseq_migrate.frozen import frozen
 
 PIPE_COLUMNS = 10_000
 """Nothing is folded in a pipe: a line there belongs to grep, not to a window."""
@@ -20,7 +21,7 @@ class Depth(IntEnum):
     FULL = 2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Abilities:
     """``moves``: the cursor can be moved. ``reflows``: lines are folded anew when the window is made narrower."""
 

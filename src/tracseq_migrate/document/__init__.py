@@ -5,11 +5,12 @@ Nothing here knows what a plan or an environment is.
 """
 
 from tracseq_migrate.document.places import Path, Place, Places
-from tracseq_migrate.document.reader import Document, inspect, read
-from tracseq_migrate.document.refusals import findings_from
-from tracseq_migrate.document.wording import NAME_PATTERN, closest, did_you_mean, quoted, shown
+from tracseq_migrate.document.reader import MOST_FINDINGS, Document, inspect, read
+from tracseq_migrate.document.refusals import findings_from, first_of
+from tracseq_migrate.document.wording import NAME_PATTERN, closest, did_you_mean, keys_of, quoted, shown
 
 __all__ = [
+    "MOST_FINDINGS",
     "NAME_PATTERN",
     "Document",
     "Path",
@@ -18,7 +19,9 @@ __all__ = [
     "closest",
     "did_you_mean",
     "findings_from",
+    "first_of",
     "inspect",
+    "keys_of",
     "quoted",
     "read",
     "shown",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracseq_migrate.document.places import Place, Places, Spot
-from tracseq_migrate.document.scalars import resolve
+from tracseq_migrate.document.plain import values
+from tracseq_migrate.document.scalars import UNFIT, resolve
+from tracseq_migrate.document.wording import did_you_mean
 from tracseq_migrate.errors import Finding, InvalidInput
+from tracseq_migrate.printable import one_line
 
 if TYPE_CHECKING:
     from yaml import Event, Mark
@@ -18,27 +23,54 @@ MOST_BYTES = 1024 * 1024
 MOST_VALUES = 100_000
 """Aliases counted as what they stand for."""
 DEEPEST = 64
+MOST_FINDINGS = 1_000
+"""Of one file; nobody reads more at once, and to find them all would take longer than anybody waits."""
+_MOST_COMPARED = 10_000
+"""Names held against wrong ones, for suggestions."""
 
-_UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# The few that are not allowed, not all that are: those would take 5 ms to compile.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 _CORE = "tag:yaml.org,2002:"
 _TYPES = {"null": type(None), "bool": bool, "int": int, "float": float}
 
 
-@dataclass(frozen=True, slots=True)
 class Document:
-    """A file that was read: ``value`` is its top mapping, in plain Python values whose keys are all text."""
+    """A file that was read: ``value`` is its top mapping, in plain Python values whose keys are all text.
 
-    file: str
-    value: dict[str, Any]
-    places: Places
+    Args:
+        places: where everything stands, or how to find that out once somebody asks.
+    """
+
+    __slots__ = ("_compared", "_places", "file", "value")
+
+    def __init__(self, file: str, value: dict[str, Any], places: Places | Callable[[], Places]) -> None:
+        self.file = file
+        self.value = value
+        self._places = places
+        self._compared = 0
+
+    @property
+    def places(self) -> Places:
+        """Where everything stands."""
+        if not isinstance(self._places, Places):
+            self._places = self._places()
+        return self._places
 
     def finding(
         self, path: tuple[str | int, ...], message: str, remedy: str = "", *, key: bool = False
     ) -> Finding:
         """A finding at a value of this document, or at its key."""
         place = self.places.key(path) if key else self.places.value(path)
-        return Finding(self.file, place.line, place.column, message, remedy)
+        return _finding(self.file, place, message, remedy)
+
+    def did_you_mean(self, name: str, known: Collection[str], *, what: str) -> str:
+        """See `wording.did_you_mean`. A file with thousands of wrong names gets no suggestion for the last of them: they
+        would take longer than anybody waits."""
+        if self._compared > _MOST_COMPARED:
+            return ""
+        self._compared += len(known)
+        return did_you_mean(name, known, what=what)
 
     def at(self, path: tuple[str | int, ...]) -> Any:
         """The value at a path; None where there is none."""
@@ -71,6 +103,9 @@ def inspect(body: bytes, file: str) -> tuple[Document | None, list[Finding]]:
     """
     try:
         text = _decode(body, file)
+        plain = values(text, most=MOST_VALUES, deepest=DEEPEST)
+        if plain is not None:
+            return Document(file, plain, partial(_places, text, file)), []
         builder = _Builder(file)
         builder.build(text)
     except _Refused as refused:
@@ -92,6 +127,20 @@ def inspect(body: bytes, file: str) -> tuple[Document | None, list[Finding]]:
         )
         return None, [*builder.findings, finding]
     return Document(file, value, Places(spot)), builder.findings
+
+
+def _places(text: str, file: str) -> Places:
+    """The places of a text that was read the short way: it is read once more."""
+    builder = _Builder(file)
+    builder.build(text)
+    if builder.root is None or builder.findings:
+        raise AssertionError(f"{file} is read in two ways")
+    return Places(builder.root[1])
+
+
+def _finding(file: str, place: Place, message: str, remedy: str = "") -> Finding:
+    """What a file says may stand in a message; there it may neither begin a new line nor steer a terminal."""
+    return Finding(file, place.line, place.column, one_line(message), one_line(remedy))
 
 
 class _Refused(Exception):
@@ -208,9 +257,14 @@ class _Builder:
         place = _place(event.start_mark)
         frame = self._open[-1] if self._open else None
         if frame is not None and isinstance(frame.value, dict) and frame.key is None:
+            if event.tag not in (None, "!", _CORE + "str"):
+                self._tag_refused(event.tag, place)
+            if event.anchor:
+                self._anchors[event.anchor] = _Anchored(event.value, Spot(place), 1)
             self._key(frame, event.value, place)
             return
         self._count(1, place)
+        self._refuse_unfit(event.value, place)
         value: Any = event.value
         tag = event.tag
         try:
@@ -224,6 +278,11 @@ class _Builder:
         if event.anchor:
             self._anchors[event.anchor] = _Anchored(value, spot, 1)
         self._add(value, spot)
+
+    def _refuse_unfit(self, text: str, place: Place) -> None:
+        unfit = UNFIT.search(text)
+        if unfit is not None:
+            self._find(place, f"U+{ord(unfit.group()):04X} cannot stand in a text", "take it out")
 
     def _tagged(self, tag: str, text: str, place: Place) -> Any:
         wanted = _TYPES.get(tag.removeprefix(_CORE)) if tag.startswith(_CORE) else None
@@ -242,6 +301,7 @@ class _Builder:
         self._find(place, f"the tag {shown!r} is not allowed", "plain values only: take the tag away")
 
     def _key(self, frame: _Frame, text: str, place: Place) -> None:
+        self._refuse_unfit(text, place)
         frame.key, frame.key_place, frame.discard = text, place, False
         earlier = frame.spot.inner.get(text)
         if earlier is not None:
@@ -314,10 +374,16 @@ class _Builder:
             )
 
     def _find(self, place: Place, message: str, remedy: str = "") -> None:
-        self.findings.append(Finding(self.file, *place, message, remedy))
+        self.findings.append(_finding(self.file, place, message, remedy))
+        if len(self.findings) > MOST_FINDINGS:
+            self._refuse(
+                place,
+                f"more than {MOST_FINDINGS:,} findings: the rest was not read",
+                "mend those above first",
+            )
 
     def _refuse(self, place: Place, message: str, remedy: str = "") -> NoReturn:
-        raise _Refused(Finding(self.file, *place, message, remedy), self.findings)
+        raise _Refused(_finding(self.file, place, message, remedy), self.findings)
 
 
 _REMEDIES = (

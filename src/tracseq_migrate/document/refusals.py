@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tracseq_migrate.document.places import Path
-from tracseq_migrate.document.reader import Document
-from tracseq_migrate.document.wording import NAME_PATTERN, closest, did_you_mean, quoted
+from tracseq_migrate.document.reader import MOST_FINDINGS, Document
+from tracseq_migrate.document.wording import NAME_PATTERN, closest, quoted
 from tracseq_migrate.errors import Finding
+from tracseq_migrate.frozen import frozen
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -31,7 +32,7 @@ _SHAPES = {
 _OLD_BOOLEANS = frozenset({"yes", "no", "on", "off", "y", "n"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Refusal:
     path: Path
     labelled: bool
@@ -44,6 +45,17 @@ class _Refusal:
         return "[key]" in self.details["loc"] or bool(self.details.get("ctx", {}).get("at_key"))
 
 
+def first_of(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings of one file in its order, each once, and no more than anybody reads at once."""
+    found = sorted(set(findings))
+    if len(found) <= MOST_FINDINGS:
+        return found
+    last = found[MOST_FINDINGS]
+    message = f"more than {MOST_FINDINGS:,} findings: from here on, they are not told"
+    rest = Finding(last.file, last.line, last.column, message, "mend those above first")
+    return [*found[:MOST_FINDINGS], rest]
+
+
 def findings_from(
     error: ValidationError, document: Document, *, at: Path = (), model: type[BaseModel] | None = None
 ) -> list[Finding]:
@@ -54,24 +66,22 @@ def findings_from(
         model: what refused it; with it, unknown keys get a suggestion.
     """
     refusals = []
-    for details in error.errors(include_url=False):
+    for details in error.errors(include_url=False)[: MOST_FINDINGS + 1]:
         loc = tuple(part for part in details["loc"] if part != "[key]")
         named = loc[:-1] if details["type"] in ("missing", "extra_forbidden") else loc
         path = document.places.known((*at, *named))
         refusals.append(_Refusal(path, len(path) != len(at) + len(named), details))
     groups: dict[Path, list[_Refusal]] = {}
+    above = {refusal.path[:depth] for refusal in refusals for depth in range(len(refusal.path))}
     for refusal in refusals:
-        if refusal.labelled and any(_inside(other.path, refusal.path) for other in refusals):
+        if refusal.labelled and refusal.path in above:
             continue  # another member of the union came further: what it says is what was meant
         groups.setdefault(refusal.path, []).append(refusal)
     findings: list[Finding] = []
+    keys = _Keys(model, at)
     for path, group in groups.items():
-        findings += _of_group(path, group, document, _Keys(model, at))
+        findings += _of_group(path, group, document, keys)
     return list(dict.fromkeys(findings))
-
-
-def _inside(path: Path, outer: Path) -> bool:
-    return len(path) > len(outer) and path[: len(outer)] == outer
 
 
 def _of_group(path: Path, group: Sequence[_Refusal], document: Document, keys: _Keys) -> list[Finding]:
@@ -84,7 +94,7 @@ def _of_group(path: Path, group: Sequence[_Refusal], document: Document, keys: _
         if kind == "missing":
             findings.append(document.finding(path, f"missing key '{last}'", key=False))
         elif kind == "extra_forbidden":
-            remedy = did_you_mean(str(last), keys.known(path), what="keys")
+            remedy = document.did_you_mean(str(last), keys.known(path), what="keys")
             findings.append(
                 document.finding((*path, last), f"unknown key {quoted(str(last))}", remedy, key=True)
             )
@@ -174,21 +184,29 @@ class _Keys:
     """The keys that a model knows at a path, read off its JSON Schema: whatever types it is made of, that one is plain."""
 
     def __init__(self, model: type[BaseModel] | None, at: Path) -> None:
-        self._model = model
+        self._schema = _schema_of(model) if model is not None else {}
         self._depth = len(at)
+        self._known: dict[Path, frozenset[str]] = {}
 
-    def known(self, path: Path) -> set[str]:
-        if self._model is None:
-            return set()
-        schema = self._model.model_json_schema()
-        definitions = schema.get("$defs", {})
-        nodes = _plain(schema, definitions)
-        for part in path[self._depth :]:
+    def known(self, path: Path) -> frozenset[str]:
+        if path not in self._known:
+            self._known[path] = self._found(path[self._depth :])
+        return self._known[path]
+
+    def _found(self, way: Path) -> frozenset[str]:
+        definitions = self._schema.get("$defs", {})
+        nodes = _plain(self._schema, definitions)
+        for part in way:
             inner: list[dict[str, Any]] = []
             for node in nodes:
                 inner += _into(node, part)
             nodes = [plain for node in inner for plain in _plain(node, definitions)]
-        return {key for node in nodes for key in node.get("properties", {})}
+        return frozenset(key for node in nodes for key in node.get("properties", {}))
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def _plain(schema: Any, definitions: Mapping[str, Any]) -> list[dict[str, Any]]:

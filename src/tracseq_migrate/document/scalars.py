@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from math import isfinite
 
+UNFIT = re.compile("[\0\ud800-\udfff]")
+"""What an escape can say and no text may hold: no file, argument or variable takes a NUL, and no encoding half a character."""
+
 _WORDS: dict[str, bool | None] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),

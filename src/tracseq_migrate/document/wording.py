@@ -37,6 +37,11 @@ def quoted(value: Any) -> str:
             return str(value)
 
 
+def keys_of(value: Any) -> frozenset[str]:
+    """The keys of a value that should be a mapping; none where it is something else."""
+    return frozenset(value) if isinstance(value, dict) else frozenset()
+
+
 def closest(name: str, known: Iterable[str]) -> str:
     """The known name that was most likely meant; empty where none is near.
 

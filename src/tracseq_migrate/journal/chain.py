@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from json.encoder import encode_basestring as quoted
 from typing import Any
 
-from tracseq_migrate.ports import Draft, Event
+from tracseq_migrate.frozen import frozen
+from tracseq_migrate.ports import Draft, Event, Record
 
 GENESIS = "0" * 64
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def stamp(moment: datetime) -> str:
@@ -32,7 +34,7 @@ def parse_stamp(text: str) -> datetime:
 
 def canonical(value: Any) -> str:
     """The one JSON text of a value: sorted keys, no spaces, NaN and infinities refused."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _ENCODER.encode(value)
 
 
 def digest_of(seq: int, at: datetime, draft: Draft, previous: str) -> str:
@@ -41,23 +43,67 @@ def digest_of(seq: int, at: datetime, draft: Draft, previous: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def digest_of_body(body: bytes) -> str:
+    """The name under which an attachment is kept."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def digest_of_record(record: Record) -> str:
+    """The same over the texts as they are kept, without parsing them."""
+    text = (
+        f"[{quoted(record.previous)},{record.seq},{quoted(record.at)},{quoted(record.type)},{quoted(record.week)},"
+        f"{quoted(record.run_id)},{quoted(record.step)},{record.data}]"
+    )
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seal_record(draft: Draft, seq: int, at: datetime, previous: str) -> Record:
+    """Make a record of a draft, at its place in the chain. ``at`` is cut to microseconds in UTC."""
+    return sealed(draft, seq, at, previous)[0]
+
+
 def seal(draft: Draft, seq: int, at: datetime, previous: str) -> Event:
     """Make an event of a draft, at its place in the chain. ``at`` is cut to microseconds in UTC."""
-    moment = parse_stamp(stamp(at))
-    return Event(
-        seq=seq,
-        at=moment,
-        type=draft.type,
-        week=draft.week,
-        run_id=draft.run_id,
-        step=draft.step,
-        data=json.loads(canonical(draft.data)),
-        previous=previous,
-        hash=digest_of(seq, moment, draft, previous),
+    return sealed(draft, seq, at, previous)[1]
+
+
+def sealed(draft: Draft, seq: int, at: datetime, previous: str) -> tuple[Record, Event]:
+    """The record and the event of a draft, at its place in the chain."""
+    moment, text = stamp(at), canonical(draft.data)
+    data = json.loads(text)
+    if data != draft.data:
+        # Keys that are no strings are sorted before they become strings: only what was read back has the order that stays.
+        text = canonical(data)
+    where = (draft.type, draft.week, draft.run_id, draft.step)
+    digest = digest_of_record(Record(seq, moment, *where, text, previous, ""))
+    return (
+        Record(seq, moment, *where, text, previous, digest),
+        Event(seq, parse_stamp(moment), *where, data, previous, digest),
     )
 
 
-@dataclass(frozen=True, slots=True)
+def event_of(record: Record) -> Event:
+    """The event that a record tells of. Raises `ValueError`, `TypeError` where it cannot be read."""
+    seq, at, kind, week, run_id, step, data, previous, digest = record
+    return Event(seq, parse_stamp(at), kind, week, run_id, step, json.loads(data), previous, digest)
+
+
+def record_of(event: Event) -> Record:
+    """The texts in which an event is kept."""
+    return Record(
+        event.seq,
+        stamp(event.at),
+        event.type,
+        event.week,
+        event.run_id,
+        event.step,
+        canonical(event.data),
+        event.previous,
+        event.hash,
+    )
+
+
+@frozen
 class Break:
     """The first event that does not fit, and why."""
 
@@ -65,7 +111,7 @@ class Break:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verdict:
     """What a walk along the chain found: how many events fit, the last good hash, and the first break."""
 
@@ -74,17 +120,42 @@ class Verdict:
     broken: Break | None
 
 
+class Walk:
+    """A walk along the chain: ``events`` fit so far, ``head`` is the hash of the last of them."""
+
+    def __init__(self, events: int = 0, head: str = GENESIS) -> None:
+        self.events = events
+        self.head = head
+
+    def take(self, record: Record) -> Break | None:
+        """Go one step; why the record does not fit, None where it does."""
+        expected = self.events + 1
+        if record.seq != expected:
+            missing = record.seq > expected
+            why = f"event {expected} is missing" if missing else "its number was used before"
+            return Break(record.seq, why)
+        if record.previous != self.head:
+            return Break(record.seq, "it does not follow the event before it")
+        try:
+            fits = digest_of_record(record) == record.hash
+        except (TypeError, ValueError):  # a column of another type, or text that is no Unicode
+            fits = False
+        if not fits:
+            return Break(record.seq, "its content was changed after it was written")
+        self.events, self.head = record.seq, record.hash
+        return None
+
+
+def verify_records(records: Iterable[Record]) -> Verdict:
+    """Walk the chain from its beginning to the first record that does not fit."""
+    walk = Walk()
+    for record in records:
+        broken = walk.take(record)
+        if broken:
+            return Verdict(walk.events, walk.head, broken)
+    return Verdict(walk.events, walk.head, None)
+
+
 def verify(events: Iterable[Event]) -> Verdict:
-    """Walk the chain from its beginning to the first event that does not fit."""
-    previous, count = GENESIS, 0
-    for event in events:
-        draft = Draft(event.type, event.week, event.run_id, event.step, event.data)
-        if event.seq != count + 1:
-            why = f"event {count + 1} is missing" if event.seq > count + 1 else "its number was used before"
-            return Verdict(count, previous, Break(event.seq, why))
-        if event.previous != previous:
-            return Verdict(count, previous, Break(event.seq, "it does not follow the event before it"))
-        if event.hash != digest_of(event.seq, event.at, draft, previous):
-            return Verdict(count, previous, Break(event.seq, "its content was changed after it was written"))
-        previous, count = event.hash, count + 1
-    return Verdict(count, previous, None)
+    """The same for events."""
+    return verify_records(map(record_of, events))

@@ -12,6 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.chain import GENESIS
 from tracseq_migrate.ports import Event
@@ -85,7 +86,7 @@ class StepRecord:
         return self.checkpoints[-1].direction if self.checkpoints else "either"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """One person's word on one checklist item, for one digest of the plan."""
 
@@ -133,6 +134,12 @@ class WeekState:
     left: list[str] = field(default_factory=list)
     rollback_id: str = ""
     rollback_to: str = ""
+    adopted: bool = False
+    """Whether the run in force was not run, but rebuilt from reality after a loss of the journal."""
+    rollback_leaves: bool = False
+    """Whether the rollback in force may leave writes behind."""
+    loss_accepted: bool = False
+    """Whether any rollback of the run in force was allowed to."""
 
     def completed_steps(self) -> list[StepRecord]:
         """Steps that are, or may be, in force, in reverse of the order in which they completed: the order of going back."""
@@ -193,6 +200,8 @@ def _fold(state: State, event: Event) -> None:
             week.plan, week.digest = data["plan"], data["digest"]
             week.steps, week.left, week.interrupted = {}, [], 0
             week.rollback_id = week.rollback_to = ""
+            week.adopted = "adopted" in data
+            week.rollback_leaves = week.loss_accepted = False
             _not_waiting(week)
         case v.RUN_RESUMED:
             going_back = data["direction"] == "backward"
@@ -223,6 +232,8 @@ def _fold(state: State, event: Event) -> None:
         case v.ROLLBACK_STARTED:
             week.status, week.interrupted = WeekStatus.ROLLING_BACK, 0
             week.rollback_id, week.rollback_to = event.run_id, data["to"]
+            week.rollback_leaves = bool(data.get("accept_loss", False))
+            week.loss_accepted |= week.rollback_leaves and data["of"] == week.run_id
             _not_waiting(week)
         case v.ROLLBACK_FINISHED:
             _finish_rollback(state, week, event)

@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal
 
-from tracseq_migrate.ports import Draft, Person
+from tracseq_migrate.journal.chain import stamp
+from tracseq_migrate.ports import Draft, Holder, Person
 
 RUN_STARTED = "run.started"
 RUN_RESUMED = "run.resumed"
@@ -33,6 +35,7 @@ OBLIGATION_OPENED = "obligation.opened"
 OBLIGATION_CLOSED = "obligation.closed"
 LOSS_ACCEPTED = "loss.accepted"
 LOG_COMMITTED = "log.committed"
+LOCK_RELEASED = "lock.released"
 
 Direction = Literal["forward", "backward", "either"]
 
@@ -48,8 +51,14 @@ def run_started(
     command: str,
     environment: str,
     version: str,
+    adopted: Sequence[str] = (),
+    by_hand: Mapping[str, Any] | None = None,
 ) -> Draft:
-    """A run begins. ``plan`` is the whole plan as parsed: a rollback goes by it, whatever the file says by then."""
+    """A run begins. ``plan`` is the whole plan as parsed: a rollback goes by it, whatever the file says by then.
+
+    ``adopted``: nothing was run, the week's state was rebuilt from reality; what is to be known about that, in sentences. ``by_hand``: what a
+    person types in this environment in place of the tool, for when it cannot be used any more.
+    """
     return Draft(
         RUN_STARTED,
         week,
@@ -63,6 +72,8 @@ def run_started(
             "command": command,
             "environment": environment,
             "version": version,
+            **({"adopted": list(adopted)} if adopted else {}),
+            **({"by_hand": dict(by_hand)} if by_hand else {}),
         },
     )
 
@@ -138,14 +149,25 @@ def intent(
     effect: str,
     undo: Mapping[str, Any],
     attempt: int,
+    adopted: Sequence[str] | None = None,
 ) -> Draft:
-    """What a step is about to do, with everything that is needed to go back. Durable before anything happens."""
+    """What a step is about to do, with everything that is needed to go back. Durable before anything happens.
+
+    ``adopted``: it was found done, and not done by this run; what of the undo is assumed, in sentences. None where it is run.
+    """
     return Draft(
         INTENT,
         week,
         run_id,
         step,
-        data={"kind": kind, "title": title, "effect": effect, "undo": dict(undo), "attempt": attempt},
+        data={
+            "kind": kind,
+            "title": title,
+            "effect": effect,
+            "undo": dict(undo),
+            "attempt": attempt,
+            **({"adopted": True, "assumed": list(adopted)} if adopted is not None else {}),
+        },
     )
 
 
@@ -276,3 +298,41 @@ def loss_accepted(
 def log_committed(week: str, run_id: str, *, commit: str, why_not: str) -> Draft:
     """The rendered log went into git, or why it was left alone. Needs no lease."""
     return Draft(LOG_COMMITTED, week, run_id, data={"commit": commit, "why_not": why_not})
+
+
+def lock_released(
+    week: str,
+    run_id: str,
+    *,
+    holder: Holder,
+    since: datetime,
+    epoch: int,
+    life: str,
+    how: str,
+    reason: str,
+    person: Person,
+    command: str,
+) -> Draft:
+    """A person took the lock away from a holder; ``week`` and ``run_id`` are of the execution that this broke off, if any."""
+    return Draft(
+        LOCK_RELEASED,
+        week,
+        run_id,
+        data={
+            "holder": {
+                "holder_id": holder.holder_id,
+                "person": holder.person,
+                "host": holder.host,
+                "pid": holder.pid,
+                "command": holder.command,
+            },
+            "since": stamp(since),
+            "epoch": epoch,
+            "life": life,
+            "how": how,
+            "reason": reason,
+            "person": person.name,
+            "person_from": person.source,
+            "command": command,
+        },
+    )

@@ -5,26 +5,30 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.journal.chain import GENESIS
 from tracseq_migrate.ports import Files
 
 _FOOTER = re.compile(
-    r"<!-- tracseq-migrate: journal event (\d{1,15}), head ([0-9a-f]{64}), sha256 ([0-9a-f]{64}) -->\n"
+    r"<!-- tracseq-migrate: journal event (\d{1,15})(?: of (\S+))?, head ([0-9a-f]{64}), sha256 ([0-9a-f]{64}) -->\n"
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Footer:
-    """Of which journal a text is an untouched render: its last event, and that event's hash."""
+    """Of which journal a text is an untouched render: its last event, that event's hash, and the environment.
+
+    ``environment`` is empty in logs of the first version, and where its name has white space in it.
+    """
 
     seq: int
     head: str
+    environment: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Written:
     """``kept_aside`` is where a file that was not our last render went; ``changed`` is false where nothing was to do."""
 
@@ -32,9 +36,10 @@ class Written:
     kept_aside: Path | None = None
 
 
-def footer_line(seq: int, head: str, digest: str) -> str:
+def footer_line(seq: int, head: str, digest: str, environment: str = "") -> str:
     """The last line of a render; ``digest`` is the SHA-256 of everything above it."""
-    return f"<!-- tracseq-migrate: journal event {seq}, head {head}, sha256 {digest} -->\n"
+    of = f" of {environment}" if re.fullmatch(r"[\w.-]+", environment, re.ASCII) else ""
+    return f"<!-- tracseq-migrate: journal event {seq}{of}, head {head}, sha256 {digest} -->\n"
 
 
 def recognise(body: bytes) -> Footer | None:
@@ -46,9 +51,9 @@ def recognise(body: bytes) -> Footer | None:
         return None
     if match is None or not body.endswith(b"\n"):
         return None
-    if hashlib.sha256(above + newline).hexdigest() != match[3]:
+    if hashlib.sha256(above + newline).hexdigest() != match[4]:
         return None
-    return Footer(int(match[1]), match[2])
+    return Footer(int(match[1]), match[3], match[2] or "")
 
 
 def write_log(files: Files, path: Path, text: str, *, known_heads: Callable[[int], str | None]) -> Written:

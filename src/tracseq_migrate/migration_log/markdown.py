@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from tracseq_migrate.printable import one_line
 
+# Readers make links of these by themselves.
+_LINK = re.compile(r"(?i)(?<=[a-z]):(?=//)|(?<=\bwww)\.")
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _SPECIAL = re.compile(r"[&<>]|[\\`*\[\]|~$]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _LEADING = re.compile(r"^(?:(\d{1,9})([.)])(?= |$)|([#+=-]))")
@@ -22,8 +25,12 @@ def md(value: object) -> Markdown:
     """The value as Markdown that shows it literally, on one line; None is empty."""
     if isinstance(value, Markdown):
         return value
-    text = "" if value is None else one_line(str(value))
-    return Markdown(_begun(_literal(text)))
+    return Markdown() if value is None else _md(str(value))
+
+
+@lru_cache(4096)
+def _md(text: str) -> Markdown:
+    return Markdown(_begun(_literal(one_line(text))))
 
 
 def prose(value: object) -> Markdown:
@@ -33,14 +40,20 @@ def prose(value: object) -> Markdown:
     """
     if isinstance(value, Markdown):
         return value
-    text = "" if value is None else one_line(str(value))
+    return Markdown() if value is None else _prose(str(value))
+
+
+@lru_cache(4096)
+def _prose(said: str) -> Markdown:
+    text = one_line(said)
     pieces = _COMMAND.split(text)  # text, command, text, command, ..., text
     shown = [_literal(piece) if number % 2 == 0 else f"`{piece}`" for number, piece in enumerate(pieces)]
     return Markdown(_begun(shown[0]) + "".join(shown[1:]))
 
 
 def _literal(text: str) -> str:
-    return _SPECIAL.sub(lambda match: _ENTITIES.get(match[0]) or f"\\{match[0]}", text)
+    text = _SPECIAL.sub(lambda match: _ENTITIES.get(match[0]) or f"\\{match[0]}", text)
+    return _LINK.sub(r"\\\g<0>", text)
 
 
 def _begun(text: str) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
 from tracseq_migrate import duration
 from tracseq_migrate.errors import Finding, InvalidInput
-from tracseq_migrate.journal.chain import GENESIS
-from tracseq_migrate.journal.replay import replay
+from tracseq_migrate.journal.replay import State, replay
 from tracseq_migrate.migration_log.file import footer_line
 from tracseq_migrate.migration_log.markdown import Markdown, code, md, prose
 from tracseq_migrate.migration_log.sections import sections
@@ -30,14 +29,16 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
     Raises:
         InvalidInput: the template is broken, or does something that it may not; with its file and line.
     """
-    from jinja2 import StrictUndefined, TemplateSyntaxError
-    from jinja2.sandbox import SandboxedEnvironment
+    from jinja2 import DictLoader, StrictUndefined, TemplateSyntaxError
+
+    from tracseq_migrate.migration_log.machine import TemplateMachine
 
     template = template or packaged_template()
-    events = list(events)
-    state = replay(events)
+    state = State()
+    told = sections(_folding(events, state))  # one pass: a long journal is never in memory as a whole
     # Markdown has no autoescape in Jinja; every expression that is not Markdown already is escaped at the way out.
-    machine = SandboxedEnvironment(
+    machine = TemplateMachine(
+        loader=DictLoader({}),  # there is nothing to include
         autoescape=False,
         finalize=md,
         undefined=StrictUndefined,
@@ -48,10 +49,10 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
     machine.filters.update(md=md, code=code, prose=prose, safe=Markdown, time=_time, took=_took)
     values: dict[str, Any] = {
         "environment": environment,
-        "sections": sections(events),
+        "sections": told,
         "weeks": [state.weeks[name] for name in sorted(state.weeks)],
         "obligations": list(state.obligations.values()),
-        "events": len(events),
+        "events": state.events,
         "unknown": state.unknown,
         "last_at": state.last_at,
     }
@@ -65,7 +66,13 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
         _refuse(template, error)
     body = body.rstrip("\n") + "\n\n"
     digest = hashlib.sha256(body.encode()).hexdigest()
-    return body + footer_line(events[-1].seq if events else 0, events[-1].hash if events else GENESIS, digest)
+    return body + footer_line(state.events, state.head, digest, environment)
+
+
+def _folding(events: Iterable[Event], state: State) -> Iterator[Event]:
+    for event in events:
+        replay((event,), state)
+        yield event
 
 
 def _refuse(template: Template, error: Exception) -> NoReturn:

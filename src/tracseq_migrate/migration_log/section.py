@@ -89,7 +89,7 @@ class Section:
     """
 
     number: int
-    action: Literal["run", "rollback"]
+    action: Literal["run", "rollback", "adopt"]
     run_id: str
     week: str
     began: datetime

@@ -100,10 +100,13 @@ class _Fold:
         plan = data.get("plan")
         self._titles[event.week] = _text(data, "title")
         self._steps[event.week] = _titles(plan) if isinstance(plan, Mapping) else {}
-        section = self._begin(event, "run")
+        adopted = data.get("adopted")
+        section = self._begin(event, "adopt" if adopted else "run")
         section.environment, section.digest = _text(data, "environment"), _text(data, "digest")
         section.version = _text(data, "version")
-        section.timeline.append(_by(event, "began"))
+        section.timeline.append(_by(event, "adopted from reality" if adopted else "began"))
+        if isinstance(adopted, list):
+            section.timeline += [Happening(event.at, str(text)) for text in adopted]
         section.signatures = [
             s for s in self._signed.get(event.week, []) if s.digest == section.digest and _holds(s, event.at)
         ]
@@ -126,7 +129,7 @@ class _Fold:
         section.of, section.reason = of, _text(data, "reason")
         section.automatic, section.kept = bool(data.get("automatic")), _text(data, "to")
 
-    def _begin(self, event: Event, action: Literal["run", "rollback"]) -> Section:
+    def _begin(self, event: Event, action: Literal["run", "rollback", "adopt"]) -> Section:
         section = Section(
             number=len(self.sections) + 1,
             action=action,
@@ -189,6 +192,11 @@ def _tell(section: Section, event: Event, known: Mapping[str, _Known]) -> None:
             section.timeline.append(Happening(at, f"interrupted by signal {_text(data, 'signal')}"))
         case v.RUN_FINISHED:
             section.outcome = _text(data, "outcome")
+        case v.LOCK_RELEASED:
+            holder = data.get("holder")
+            whose = _text(holder, "person") if isinstance(holder, Mapping) else ""
+            why = f": {_text(data, 'reason')}" if data.get("reason") else ""
+            section.timeline.append(_by(event, f"the lock of {whose} was taken away{why}"))
         case v.CHECKED:
             section.checks += [
                 CheckResult(*(_text(result, key) for key in ("id", "title", "verdict", "detail")))
@@ -251,6 +259,9 @@ def _tell_step(story: StepStory, event: Event) -> None:
             story.kind, story.effect = _text(data, "kind"), _text(data, "effect")
             story.title = _text(data, "title") or story.title
             story.attempts, story.outcome = story.attempts + 1, "in doubt"
+            if data.get("adopted"):
+                story.notes.append("found done, and not done by this run")
+                story.notes += [f"assumed: {text}" for text in data.get("assumed", [])]
         case v.CHECKPOINT:
             story.checkpoints.append(_text(data, "name"))
         case v.VERIFIED:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from tracseq_migrate.errors import Finding, InvalidInput
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import Files
 
 NAME = "migration-log.md.j2"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
-    """``name`` is what errors call it: its path."""
+    """``name`` is what errors call it: its path. ``ours``: it came with the tool, so it is rendered without further ado."""
 
     name: str
     text: str
+    ours: bool = False
 
 
 def find_template(files: Files, folders: Sequence[Path]) -> Template:
@@ -50,6 +51,6 @@ def packaged_template() -> Template:
     package = resources.files("tracseq_migrate")
     inside = package / "packaged" / NAME
     if inside.is_file():
-        return Template(NAME, inside.read_text(encoding="utf-8"))
+        return Template(NAME, inside.read_text(encoding="utf-8"), ours=True)
     with resources.as_file(package) as folder:
-        return Template(NAME, (folder.parents[1] / NAME).read_text(encoding="utf-8"))
+        return Template(NAME, (folder.parents[1] / NAME).read_text(encoding="utf-8"), ours=True)

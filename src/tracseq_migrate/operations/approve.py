@@ -8,6 +8,7 @@ from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.signing import item_line, sign, sign_item
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import ApprovedView, ItemLine
+from tracseq_migrate.operations.witness import refuse_lost
 from tracseq_migrate.plan import WeekPlan
 from tracseq_migrate.step import UNDONE
 
@@ -21,6 +22,7 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
     """
     plan = system.shelf.find(week)
     ledger = Ledger(system)
+    refuse_lost(system, ledger)
     state = ledger.state.week(plan.week)
     if state.status is WeekStatus.COMPLETED:
         raise NotAllowed(f"{plan.week} is completed: there is nothing left to sign")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC
 
 from tracseq_migrate.errors import (
@@ -76,6 +76,7 @@ class Drive:
         self._run_id = run_id
         self._resumed = seen_again is not None
         self._since = system.clock.monotonic()
+        system.last_words.speak = self._last_words
         self._person = (
             system.identity.whoami()
         )  # asked now: a failure later must find its way back without asking
@@ -110,7 +111,8 @@ class Drive:
         if self._resumed:
             with self._telling_errors():
                 self._see_all_again()
-        self._ledger.append(v.run_finished(self._plan.week, self._run_id, outcome=WeekStatus.PROVEN))
+        with self._telling_errors():
+            self._ledger.append(v.run_finished(self._plan.week, self._run_id, outcome=WeekStatus.PROVEN))
         count = len(self._plan.entries())
         self._end(WeekStatus.PROVEN, Exit.DONE, f"{count} steps done, each seen to be so", "status")
         return Exit.DONE
@@ -154,8 +156,12 @@ class Drive:
             went = self._back.back(keep=keep)
             if before_end and not went.left:
                 before_end()
-        outcome = WeekStatus.RESIDUE if went.left else WeekStatus.WAITING if keep else WeekStatus.ROLLED_BACK
-        self._ledger.append(v.rollback_finished(week, self._run_id, outcome=outcome, left=list(went.left)))
+            outcome = (
+                WeekStatus.RESIDUE if went.left else WeekStatus.WAITING if keep else WeekStatus.ROLLED_BACK
+            )
+            self._ledger.append(
+                v.rollback_finished(week, self._run_id, outcome=outcome, left=list(went.left))
+            )
         reason = describe(failure) if failure else ""
         if went.left:
             left = "; ".join(went.left)
@@ -181,19 +187,20 @@ class Drive:
 
     def _turn_back(self, failed: Failed) -> int:
         system = self._system
-        self._ledger.append(
-            v.rollback_started(
-                self._plan.week,
-                self._run_id,
-                of=self._run_id,
-                reason=describe(failed),
-                automatic=True,
-                to="",
-                person=self._person,
-                command=system.command,
-                version=system.version,
+        with self._telling_errors():
+            self._ledger.append(
+                v.rollback_started(
+                    self._plan.week,
+                    self._run_id,
+                    of=self._run_id,
+                    reason=describe(failed),
+                    automatic=True,
+                    to="",
+                    person=self._person,
+                    command=system.command,
+                    version=system.version,
+                )
             )
-        )
         titles = {entry.id: entry.title for entry in self._plan.entries()}
         steps = tuple(
             (record.id, titles.get(record.id, record.id), 0)
@@ -225,11 +232,22 @@ class Drive:
             yield
         except TracseqMigrateError as raised:
             error = self._in_the_middle(raised)
-            state = self._ledger.state.week(self._plan.week).status
-            shown = WeekStatus.IN_DOUBT if state is WeekStatus.RUNNING else state
-            code = error.code if isinstance(error, Interrupted) else error.exit_code
-            if not isinstance(error, Locked):
+            if (
+                isinstance(error, Interrupted) and self._at_work
+            ):  # by a question, say; it was not journaled yet
+                self._ledger.append(
+                    v.run_interrupted(self._plan.week, self._run_id, signal=error.signal_number)
+                )
+            fenced = isinstance(error, Locked)
+            if fenced:
+                with suppress(TracseqMigrateError):
+                    self._ledger.refresh()  # whoever took over went on: what is told is what is so now
+            else:
                 keep_log(self._system, self._ledger, self._plan.week, self._run_id)
+            state = self._ledger.state.week(self._plan.week).status
+            at_work = fenced and self._system.lease.show() is not None
+            shown = WeekStatus.IN_DOUBT if state is WeekStatus.RUNNING and not at_work else state
+            code = error.code if isinstance(error, Interrupted) else error.exit_code
             finished(
                 self._system,
                 self._plan.week,
@@ -237,12 +255,48 @@ class Drive:
                 state=shown,
                 code=int(code),
                 summary=error.message,
-                next_command=f"resume {self._plan.week}",
+                next_command="status" if fenced else f"resume {self._plan.week}",
                 since=self._since,
             )
             if error is raised:
                 raise
             raise error from raised
+
+    @property
+    def _at_work(self) -> bool:
+        """Whether the journal says that it goes on, and not that a signal stopped it."""
+        state = self._ledger.state.week(self._plan.week)
+        return state.status in (WeekStatus.RUNNING, WeekStatus.ROLLING_BACK) and not state.interrupted
+
+    def _last_words(self, number: int) -> Interrupted:
+        """Journal and tell how far it came, for a process that ends now, whatever its main thread is doing."""
+        week = self._plan.week
+        if self._at_work:
+            self._ledger.append_last(v.run_interrupted(week, self._run_id, signal=number))
+        state = self._ledger.state.week(week)
+        doubtful = ", ".join(step.id for step in state.in_doubt())
+        going_on = state.status in (WeekStatus.RUNNING, WeekStatus.ROLLING_BACK)
+        shown = WeekStatus.IN_DOUBT if state.status is WeekStatus.RUNNING else state.status
+        words = Interrupted(
+            number,
+            state=f"{week} is {shown}, and that is journaled"
+            + (f"; not known how it ended: {doubtful}." if doubtful else "."),
+            hint=f"`{self._system.type_this(f'resume {week}')}` finds out and goes on; "
+            f"`{self._system.type_this(f'rollback {week}')}` goes back."
+            if going_on
+            else f"`{self._system.type_this('status')}` shows the rest.",
+        )
+        finished(
+            self._system,
+            week,
+            self._run_id,
+            state=shown,
+            code=words.code,
+            summary=words.message,
+            next_command=f"resume {week}" if going_on else "status",
+            since=self._since,
+        )
+        return words
 
     def _in_the_middle(self, error: TracseqMigrateError) -> TracseqMigrateError:
         """An error that says that nothing was changed is not true any more once steps are at work."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import Any
 
-from tracseq_migrate.errors import Residue
+from tracseq_migrate.errors import Locked, Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.journal.replay import State, replay
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.ports import Draft, Event
 
+_WORTH_KEEPING = 500
+"""Events: folding fewer than these takes less time than anybody notices."""
 _MACHINE = frozenset({"plan", "undo", "digest", "data"})
+_LONGEST = 20_000
+"""Characters of one text that are kept. Who sent it might have gone on for ever."""
 _TEXTS = frozenset(
     {
         "ask",
@@ -37,34 +42,74 @@ _TEXTS = frozenset(
 
 
 class Ledger:
-    """Every event so far, the state that they fold to, and the one way to add more. Safe to use from several threads."""
+    """The state that the events fold to, and the one way to add more. Safe to use from several threads.
 
-    def __init__(self, system: System) -> None:
+    No event is held: whoever needs the story itself reads `history`.
+    """
+
+    def __init__(self, system: System, *, glance: bool = False) -> None:
         """Read the journal whole, and verify its chain.
+
+        Args:
+            system: whose journal.
+            glance: for commands that only look: go on from a fold that was kept, where the journal has the event up to which
+                it was folded; the chain is verified from there on.
 
         Raises:
             Residue: an event does not fit the chain; nothing may be built on it.
         """
         self._system = system
         self._lock = threading.RLock()
-        self.events: list[Event] = []
-        self.state = State()
+        self.state = (glance and self._kept()) or State()
+        known = self.state.events
         self.refresh()
+        if self.state.events - known >= _WORTH_KEEPING and glance:
+            self.keep()
+
+    def _kept(self) -> State | None:
+        body = self._system.store.kept_fold()
+        if body is None:
+            return None
+        from tracseq_migrate.journal.snapshot import load
+
+        state = load(body)
+        return state if state is not None and self.known_head(state.events) == state.head else None
+
+    def keep(self) -> None:
+        """Keep the fold for those who look later, where that saves them time."""
+        if self.state.events >= _WORTH_KEEPING:
+            from tracseq_migrate.journal.snapshot import dump
+
+            with self._lock:
+                self._system.store.keep_fold(dump(self.state))
 
     def refresh(self) -> None:
-        """Take up what others appended."""
+        """Take up what others appended. Raises as the constructor does."""
         with self._lock:
-            fresh = list(self._system.store.read(after=self.state.events))
-            whole = self.events + fresh
-            broken = chain.verify(whole).broken
-            if broken:
+            self.state = replay(self._verified(), self.state)
+
+    def _verified(self) -> Iterator[Event]:
+        walk = chain.Walk(self.state.events, self.state.head)
+        for record in self._system.store.records(after=self.state.events):
+            broken = walk.take(record)
+            if broken is None:
+                try:
+                    event = chain.event_of(record)
+                except (TypeError, ValueError):
+                    broken = chain.Break(record.seq, "it cannot be read")
+            if broken is not None:
                 raise Residue(
                     f"the journal is broken at event {broken.seq}: {broken.why}",
                     state=f"The journal in {self._system.store.location} was not touched; nothing was changed.",
-                    hint=self._system.type_this("log verify"),
+                    hint=f"`{self._system.type_this('log verify')}` shows how much of it fits. Put the last good copy of "
+                    f"its folder back, or `{self._system.type_this('state import FILE')}`.",
                 )
-            self.events = whole
-            self.state = replay(fresh, self.state)
+            yield event
+
+    def history(self) -> Iterator[Event]:
+        """The events from the beginning to where the state is now, read anew."""
+        last = self.state.events
+        return takewhile(lambda event: event.seq <= last, self._system.store.read())
 
     def append(self, *drafts: Draft, lease: bool = True) -> Sequence[Event]:
         """Append all or nothing, durably; secrets are taken out first.
@@ -84,13 +129,33 @@ class Ledger:
             epoch = system.gate.epoch if lease else None
             if lease and epoch is None:
                 raise AssertionError("a run event was tried without the lease")
-            appended = system.store.append(clean, epoch=epoch, at=system.clock.now())
+            at = system.clock.now()
+            try:
+                appended = system.store.append(clean, epoch=epoch, at=at)
+            except Locked:
+                if epoch is not None:
+                    system.lease.check(epoch)  # the lease knows best how it was lost, and says so
+                raise
+            except UnicodeEncodeError:  # half a character, out of an argument or an answer: it has no bytes
+                appended = system.store.append([_in_unicode(d) for d in clean], epoch=epoch, at=at)
             if appended[0].seq != self.state.events + 1:
                 self.refresh()
             else:
-                self.events.extend(appended)
                 self.state = replay(appended, self.state)
             return appended
+
+    def append_last(self, draft: Draft) -> None:
+        """Append a run event, and nothing after it: whoever would append from then on waits until the process ends.
+
+        Raises:
+            Locked: the lease was lost.
+        """
+        self._lock.acquire()
+        try:
+            self.append(draft)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def _cleaned(self, value: Any, key: str = "") -> Any:
         """Secrets are taken out of what people will read. What the machine acts by later stays to the letter.
@@ -103,8 +168,27 @@ class Ledger:
             return {name: self._cleaned(item, name) for name, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [self._cleaned(item, key) for item in value]
-        return self._system.redact(value) if key in _TEXTS else value
+        if not isinstance(value, str):
+            return value
+        text = str(self._system.redact(value)) if key in _TEXTS else value
+        return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(text)} characters in all)"
 
     def known_head(self, seq: int) -> str | None:
         """The hash of an event of this journal; None where it has no such event."""
-        return self.events[seq - 1].hash if 0 < seq <= len(self.events) else None
+        first = next(iter(self._system.store.records(after=seq - 1)), None) if seq > 0 else None
+        return first.hash if first is not None and first.seq == seq else None
+
+
+def _in_unicode(draft: Draft) -> Draft:
+    return Draft(draft.type, _whole(draft.week), _whole(draft.run_id), _whole(draft.step), _whole(draft.data))
+
+
+def _whole(value: Any) -> Any:
+    """The same with every half of a character replaced."""
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(item) for item in value]
+    return value

@@ -54,6 +54,11 @@ def await_lease(system: System, holder: Holder, *, timeout: float) -> LeaseInfo:
         clock.sleep(min(_PAUSE, deadline - now))
 
 
+def awaits_another(system: System, timeout: float) -> bool:
+    """Whether somebody is at work, and the command was told to wait for that: what is refused now may be allowed then."""
+    return timeout > 0 and system.lease.show() is not None
+
+
 def show(system: System) -> LockView:
     """Who holds the lock, and how it is known that the holder lives. Needs no lease, and disturbs nobody."""
     seen = system.lease.look()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Protocol
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.journal.chain import stamp
 
 Verdict = Literal["pass", "fail", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Note:
     """One transition. ``at`` is when it happened."""
 
@@ -25,7 +26,7 @@ class Note:
         return {"type": self.type, **body, "at": stamp(self.at)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Began(Note):
     """An operation begins: ``steps`` are (id, title) in order, with the group of parallel steps (0: none)."""
 
@@ -37,7 +38,7 @@ class Began(Note):
     steps: Sequence[tuple[str, str, int]] = field(default_factory=tuple)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CheckDone(Note):
     """One preflight check or checklist item: only ``pass`` passes."""
 
@@ -49,7 +50,7 @@ class CheckDone(Note):
     remedy: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepBegan(Note):
     """``doing`` is ``apply``, ``verify``, ``probe`` or ``revert``. ``allowed`` is its time limit in seconds."""
 
@@ -60,7 +61,7 @@ class StepBegan(Note):
     allowed: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepSaid(Note):
     """Progress in words."""
 
@@ -69,7 +70,7 @@ class StepSaid(Note):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepDone(Note):
     """It came about and was seen; ``undone`` when it was reverted."""
 
@@ -82,7 +83,7 @@ class StepDone(Note):
     already: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepFailedNote(Note):
     """``again`` says in how many seconds it is tried again; None when it is not."""
 
@@ -96,7 +97,7 @@ class StepFailedNote(Note):
     again: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepWaiting(Note):
     type: ClassVar[str] = "step.waiting"
     step: str
@@ -106,7 +107,7 @@ class StepWaiting(Note):
     next_command: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TurnedBack(Note):
     """A failure: from here on the steps go back in reverse order."""
 
@@ -116,7 +117,7 @@ class TurnedBack(Note):
     steps: Sequence[tuple[str, str, int]] = field(default_factory=tuple)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LockAwaited(Note):
     """Another holds the lock; ``text`` says who. It is waited for, for so many seconds more."""
 
@@ -125,13 +126,13 @@ class LockAwaited(Note):
     remaining: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Warned(Note):
     type: ClassVar[str] = "warning"
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finished(Note):
     """The last note of an operation: the state of the week, the exit code, and what to type next."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
-from tracseq_migrate.errors import Declined, NotAllowed, StepFailed, UsageError
+from tracseq_migrate.errors import Declined, Interrupted, NotAllowed, StepFailed, UsageError
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.operations.context import context, holding
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.observer import CheckDone, Verdict
@@ -16,7 +16,7 @@ from tracseq_migrate.plan import WeekPlan
 from tracseq_migrate.ports import Unreachable
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Check:
     """A question and its answer; ``remedy`` is what to do, or to type, where it did not pass."""
 
@@ -156,6 +156,7 @@ def preflight(system: System, ledger: Ledger, plan: WeekPlan, *, digest: str) ->
 
     Raises:
         NotAllowed: something did not pass. The message names all that did not, with what to do about each.
+        Interrupted: a signal came.
     """
     results: list[Check] = []
     for source in (
@@ -164,6 +165,8 @@ def preflight(system: System, ledger: Ledger, plan: WeekPlan, *, digest: str) ->
         question_checks(system, ledger, plan, digest=digest),
     ):
         for check in source:
+            if system.interrupt.requested:
+                raise Interrupted(system.interrupt.requested, state="Nothing was changed.")
             clean = Check(check.id, check.title, check.verdict, system.redact(check.detail), check.remedy)
             results.append(clean)
             system.observer.emit(

@@ -10,6 +10,7 @@ from tracseq_migrate.operations.preflight import order_checks
 from tracseq_migrate.operations.signing import item_line
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import PlannedStep, PlanView
+from tracseq_migrate.operations.witness import lost
 from tracseq_migrate.plan import StepEntry, WeekPlan
 
 _PATIENCE = 20.0
@@ -19,10 +20,12 @@ def preview(system: System, week: str, *, offline: bool) -> PlanView:
     """The preview of every step, the checklist as it stands, and what would refuse the run now."""
     plan = system.shelf.find(week)
     digest = system.digest_of(plan)
-    ledger = Ledger(system)
+    ledger = Ledger(system, glance=True)
     state = ledger.state.week(plan.week)
     stands = state.status in STANDING
-    in_the_way = [f"{check.detail}: {check.remedy}" for check in order_checks(system, ledger, plan)]
+    gone = lost(system, ledger)
+    in_the_way = [gone] if gone else []
+    in_the_way += [f"{check.detail}: {check.remedy}" for check in order_checks(system, ledger, plan)]
     items = [item_line(system, ledger, plan, item, digest=digest) for item in plan.checklist]
     steps = [_planned(system, ledger, plan, entry, digest, offline=offline) for entry in plan.entries()]
     if stands and state.digest == digest:

@@ -10,12 +10,15 @@ from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import StepRecord, StepStatus, WeekState, WeekStatus
 from tracseq_migrate.operations.context import context
 from tracseq_migrate.operations.driving import Drive, holding_lease, new_run_id
+from tracseq_migrate.operations.keeping import catch_up
 from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.locking import awaits_another
 from tracseq_migrate.operations.observer import Warned
 from tracseq_migrate.operations.order import shown, standing_on
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import began, finished
 from tracseq_migrate.operations.views import ManualStep, RollbackView
+from tracseq_migrate.operations.witness import lost, refuse_lost
 from tracseq_migrate.plan import StepEntry, WeekPlan
 from tracseq_migrate.ports import Draft, Unreachable
 from tracseq_migrate.routing.stranded import listing, summary
@@ -63,20 +66,22 @@ def rollback(system: System, week: str, options: RollbackOptions) -> int:
         Residue: going back failed; what is left is listed.
     """
     ledger = Ledger(system)
+    refuse_lost(system, ledger)
     state = _state_of(system, ledger, week)
     if state.status is WeekStatus.ROLLED_BACK:
-        return _back_already(system, state)
-    _refuse(system, ledger, state, options.to)
+        return _back_already(system, ledger, state)
+    if not awaits_another(system, options.lock_timeout):
+        _refuse(system, ledger, state, options.to)
     with holding_lease(system, timeout=options.lock_timeout):
         ledger.refresh()
         state = ledger.state.week(state.week)
         if state.status is WeekStatus.ROLLED_BACK:  # somebody else was faster
-            return _back_already(system, state)
+            return _back_already(system, ledger, state)
         _refuse(system, ledger, state, options.to)
         plan = WeekPlan.from_document(state.plan)
         keep = steps_kept(plan, options.to)
         run_id = new_run_id(system)
-        if not options.accept_loss and _accepted_before(ledger, state):
+        if not options.accept_loss and _accepted_before(state):
             options = replace(
                 options, accept_loss=True
             )  # what the rollback that was broken off was allowed, it still is
@@ -104,15 +109,9 @@ def rollback(system: System, week: str, options: RollbackOptions) -> int:
         return _back(system, ledger, plan, run_id=run_id, keep=keep, accept_loss=options.accept_loss)
 
 
-def _accepted_before(ledger: Ledger, state: WeekState) -> bool:
+def _accepted_before(state: WeekState) -> bool:
     """Whether an earlier try to take this very run back was allowed to leave writes behind."""
-    return any(
-        e.type == v.ROLLBACK_STARTED
-        and e.data["of"] == state.run_id
-        and e.data.get("accept_loss", False)
-        and state.status in (WeekStatus.ROLLING_BACK, WeekStatus.RESIDUE)
-        for e in ledger.events
-    )
+    return state.loss_accepted and state.status in (WeekStatus.ROLLING_BACK, WeekStatus.RESIDUE)
 
 
 def go_on(system: System, ledger: Ledger, state: WeekState) -> int:
@@ -129,13 +128,8 @@ def go_on(system: System, ledger: Ledger, state: WeekState) -> int:
             direction="backward",
         )
     )
-    accept_loss = any(
-        e.data.get("accept_loss", False)
-        for e in ledger.events
-        if e.type == v.ROLLBACK_STARTED and e.run_id == run_id
-    )
     keep = steps_kept(plan, state.rollback_to)
-    return _back(system, ledger, plan, run_id=run_id, keep=keep, accept_loss=accept_loss)
+    return _back(system, ledger, plan, run_id=run_id, keep=keep, accept_loss=state.rollback_leaves)
 
 
 def _back(
@@ -153,7 +147,8 @@ def _back(
     return drive.back(keep=keep, before_end=recount)
 
 
-def _back_already(system: System, state: WeekState) -> int:
+def _back_already(system: System, ledger: Ledger, state: WeekState) -> int:
+    catch_up(system, ledger, state)
     finished(
         system,
         state.week,
@@ -169,7 +164,7 @@ def _back_already(system: System, state: WeekState) -> int:
 
 def preview(system: System, week: str, options: RollbackOptions, *, ask: bool) -> RollbackView:
     """``--dry-run`` and ``--print-manual``: the way back as it would be gone; ``ask`` is false where nothing may be asked."""
-    ledger = Ledger(system)
+    ledger = Ledger(system, glance=True)
     state = _state_of(system, ledger, week)
     refused = ""
     if state.status is WeekStatus.ROLLED_BACK:
@@ -179,6 +174,7 @@ def preview(system: System, week: str, options: RollbackOptions, *, ask: bool) -
             _refuse(system, ledger, state, options.to)
         except NotAllowed as error:
             refused = error.message
+    refused = lost(system, ledger) or refused
     steps: list[ManualStep] = []
     price = Price((), ())
     if state.plan:
@@ -328,8 +324,20 @@ def _refuse_losses(system: System, state: WeekState, price: Price, options: Roll
     raise NotAllowed(
         f"{week}: going back now is refused, because {counted}:\n" + "\n".join(lines),
         state=f"{week} is {state.status}, as it was, and nothing was changed.",
-        hint=f"`{system.type_this(f'rollback {week} --accept-loss')}` writes the whole list to a file first, "
-        "and then goes back without them (they stay in the service's database).",
+        hint=_way_out(system, week, price),
+    )
+
+
+def _way_out(system: System, week: str, price: Price) -> str:
+    accepting = f"`{system.type_this(f'rollback {week} --accept-loss')}`"
+    if not price.rows:
+        again = f"`{system.type_this(f'rollback {week}')}`"
+        return (
+            f"Have it answer, then {again} counts again. {accepting} goes back without knowing what is left."
+        )
+    return (
+        f"{accepting} writes the whole list to a file first, "
+        "and then goes back without them (they stay in the service's database)."
     )
 
 
@@ -378,7 +386,7 @@ def _warn(system: System, accepted: Sequence[Draft]) -> None:
 def _accept_late(system: System, ledger: Ledger, plan: WeekPlan, run_id: str) -> None:
     """Writes that came in between the last count and the switch are added to the list."""
     again = count_reverted(system, ledger, plan, ledger.state.week(plan.week))
-    digests = [e.data["digest"] for e in ledger.events if e.type == v.LOSS_ACCEPTED and e.run_id == run_id]
+    digests = [e.data["digest"] for e in ledger.history() if e.type == v.LOSS_ACCEPTED and e.run_id == run_id]
     known = next((system.store.attachment(digest) for digest in reversed(digests) if digest), listing([]))
     if listing(again.rows) != known:
         accepted = _listed(system, plan.week, run_id, again)

@@ -20,10 +20,13 @@ from tracseq_migrate.errors import (
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import WeekState, WeekStatus
 from tracseq_migrate.operations.driving import Drive, holding_lease, new_run_id
+from tracseq_migrate.operations.keeping import catch_up
 from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.locking import awaits_another
 from tracseq_migrate.operations.order import difference, standing_on
 from tracseq_migrate.operations.preflight import (
     check_confirmations,
+    checklist_checks,
     collect_signatures,
     order_checks,
     preflight,
@@ -34,6 +37,7 @@ from tracseq_migrate.operations.rollback import refuse_later
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.telling import began, finished
 from tracseq_migrate.operations.verify import ask_again
+from tracseq_migrate.operations.witness import refuse_lost
 from tracseq_migrate.plan import WeekPlan
 
 
@@ -61,44 +65,66 @@ def run(system: System, week: str, options: RunOptions) -> int:
         )
     digest = system.digest_of(plan)
     before = Ledger(system)
-    match before.state.week(plan.week).status:
-        case WeekStatus.PROVEN | WeekStatus.SOAKING | WeekStatus.COMPLETED:
-            return _already(system, before, plan, digest)
-        case WeekStatus.RUNNING | WeekStatus.IN_DOUBT | WeekStatus.ROLLING_BACK:
-            raise _in_progress(system, before.state.week(plan.week))
-        case WeekStatus.RESIDUE:
-            raise _residue(system, before.state.week(plan.week))
+    refuse_lost(system, before)
+    if not _to_begin(before, plan) and not awaits_another(system, options.lock_timeout):
+        return _not_to_begin(system, before, plan, digest)
     if system.asker.present and before.state.week(plan.week).status is not WeekStatus.WAITING:
         # Questions come before the lock is taken: an unanswered one must not keep others out.
         refuse(system, plan.week, list(order_checks(system, before, plan)))
         with holding_lease(system, timeout=options.lock_timeout):
             pass  # whoever is at work now is known before anybody is asked anything
+        before.refresh()
+        if not _to_begin(before, plan):
+            return _not_to_begin(system, before, plan, digest)
         sign_now(system, before, plan, digest, options)
     with holding_lease(system, timeout=options.lock_timeout):
-        ledger = Ledger(system)
+        ledger = before
+        ledger.refresh()
         state = ledger.state.week(plan.week)
         if state.status is WeekStatus.WAITING:
             _same_plan(system, plan, state, digest)
             return _go_on(system, ledger, plan, state, options)
-        if state.status not in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK):
-            raise _in_progress(system, state)  # somebody else was faster
-        return _start(system, ledger, plan, digest, options)
+        if _to_begin(ledger, plan):
+            return _start(system, ledger, plan, digest, options)
+    # Somebody else was faster. Said after the lock is given back, so that it says who holds it now.
+    return _not_to_begin(system, ledger, plan, digest)
+
+
+def _to_begin(ledger: Ledger, plan: WeekPlan) -> bool:
+    """Whether a run has something to begin, or to go on with after a wait."""
+    return ledger.state.week(plan.week).status in (
+        WeekStatus.NEVER_RUN,
+        WeekStatus.ROLLED_BACK,
+        WeekStatus.WAITING,
+    )
+
+
+def _not_to_begin(system: System, ledger: Ledger, plan: WeekPlan, digest: str) -> int:
+    """The week stands already, or is in the middle of something. Raises as `run`."""
+    state = ledger.state.week(plan.week)
+    match state.status:
+        case WeekStatus.PROVEN | WeekStatus.SOAKING | WeekStatus.COMPLETED:
+            return _already(system, ledger, plan, digest)
+        case WeekStatus.RESIDUE:
+            raise _residue(system, state)
+    raise _in_progress(system, state)
 
 
 def resume(system: System, week: str | None, options: RunOptions) -> int:
     """Go on after a crash, an interruption or a wait, in the journaled direction."""
     ledger = Ledger(system)
+    refuse_lost(system, ledger)
     name = week or _to_resume(ledger)
     if name is None:
-        return _nothing_to_do(system, WeekState(""), "nothing is in progress, in doubt or waiting")
+        return _nothing_to_do(system, ledger, WeekState(""), "nothing is in progress, in doubt or waiting")
     name = ledger.state.week(name).week if name in ledger.state.weeks else system.shelf.find(name).week
     if not _resumable(system, ledger.state.week(name)):
-        return _nothing_to_do(system, ledger.state.week(name), "it came to its end already")
+        return _nothing_to_do(system, ledger, ledger.state.week(name), "it came to its end already")
     with holding_lease(system, timeout=options.lock_timeout):
         ledger.refresh()
         state = ledger.state.week(name)
         if not _resumable(system, state):  # somebody else was faster
-            return _nothing_to_do(system, state, "it came to its end already")
+            return _nothing_to_do(system, ledger, state, "it came to its end already")
         if state.status is WeekStatus.ROLLING_BACK:
             return go_on_back(system, ledger, state)
         present = system.shelf.find(name)
@@ -147,12 +173,13 @@ def _already(system: System, ledger: Ledger, plan: WeekPlan, digest: str) -> int
     """The week stands: verify it again instead of doing it again."""
     state = ledger.state.week(plan.week)
     if state.status is WeekStatus.COMPLETED:
-        return _nothing_to_do(system, state, "it is completed")
+        return _nothing_to_do(system, ledger, state, "it is completed")
     _same_plan(system, plan, state, digest)
     since = system.clock.monotonic()
     lines = ask_again(system, ledger, state)
     wrong = [line for line in lines if line.verdict != "pass"]
     text = "; ".join(f"{line.step}: {line.detail}" for line in wrong)
+    catch_up(system, ledger, state)
     finished(
         system,
         plan.week,
@@ -192,6 +219,7 @@ def _start(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options:
             command=system.command,
             environment=system.environment,
             version=system.version,
+            by_hand=system.redact(system.hands.document()),
         ),
         v.checked(
             plan.week,
@@ -221,6 +249,9 @@ def _go_on(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, opt
     collect_signatures(
         system, ledger, plan, digest=state.digest, confirm=options.confirm, assume_yes=options.assume_yes
     )
+    if state.adopted and ledger.state.week(plan.week).status is WeekStatus.WAITING:
+        # Nobody signed for this run: it was found in force, and what is left of it is done for the first time.
+        refuse(system, plan.week, list(checklist_checks(system, ledger, plan, digest=state.digest)))
     person = system.identity.whoami()
     ledger.append(
         v.run_resumed(plan.week, state.run_id, person=person, command=system.command, direction="forward")
@@ -294,7 +325,8 @@ def _residue(system: System, state: WeekState) -> Residue:
     )
 
 
-def _nothing_to_do(system: System, state: WeekState, summary: str) -> int:
+def _nothing_to_do(system: System, ledger: Ledger, state: WeekState, summary: str) -> int:
+    catch_up(system, ledger, state)
     finished(
         system,
         state.week,

@@ -18,8 +18,9 @@ from tracseq_migrate.operations.views import (
     StatusView,
     WeekLine,
 )
+from tracseq_migrate.operations.witness import lost
 from tracseq_migrate.plan import WeekPlan
-from tracseq_migrate.ports import FlagFile, GatewayFlags, LeaseInfo, Route, ServiceState, Unreachable
+from tracseq_migrate.ports import Answer, FlagFile, GatewayFlags, LeaseInfo, Route, ServiceState, Unreachable
 from tracseq_migrate.routing import values
 
 _PATIENCE = 3.0
@@ -28,7 +29,8 @@ _ASKERS = 32
 
 def status(system: System, week: str | None = None) -> StatusView:
     """Journal, services, flags, obligations and lock as they are now; what cannot be asked is said to be unknown."""
-    ledger = Ledger(system)
+    ledger = Ledger(system, glance=True)
+    gone = lost(system, ledger)
     every, broken = _plans(system)
     plans = every if week is None else [system.shelf.find(week)]
     lock = system.lease.show()
@@ -38,8 +40,10 @@ def status(system: System, week: str | None = None) -> StatusView:
         orphans = [w for w in ledger.state.weeks.values() if w.week not in known and w.status.applied]
         weeks += [_orphan_line(state, shown(state, lock)) for state in orphans]
     with ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="ask") as pool:
-        services = list(pool.map(lambda name: _service_line(system, name), system.services.names))
-        readings = list(pool.map(lambda name: _reading(system, name), system.gateway.instances))
+        asked = pool.map(lambda name: _reading(system, name), system.gateway.instances)
+        states = list(pool.map(lambda name: _state(system, name), system.services.names))
+        services = _service_lines(system, states)
+        readings = list(asked)
     flags = _flag_lines(system, dict(zip(system.gateway.instances, readings, strict=True)), ledger.state)
     obligations = [
         ObligationLine(o.week, o.step, o.what, o.ends, o.since) for o in ledger.state.obligations.values()
@@ -47,6 +51,11 @@ def status(system: System, week: str | None = None) -> StatusView:
     warnings, fallen = _proxy_and_services(system, ledger, services)
     drift = bool(fallen) or any(line.drift for line in flags)
     command, reason = _next(system, ledger.state, every, lock, drift=drift)
+    if gone:
+        command, reason = (
+            system.type_this("log verify"),
+            "the journal has lost events; nothing is begun on it",
+        )
     standing = [plan for plan in every if ledger.state.week(plan.week).status in STANDING]
     return StatusView(
         system.header,
@@ -61,6 +70,8 @@ def status(system: System, week: str | None = None) -> StatusView:
         ledger.state.events,
         [*broken, *_warnings(readings), *warnings],
         fallen,
+        gone,
+        ledger.state.unknown,
     )
 
 
@@ -80,6 +91,8 @@ def _plans(system: System) -> tuple[list[WeekPlan], list[str]]:
 def exit_code(view: StatusView) -> Exit:
     """What ``status --exit-code`` says: the most urgent thing first."""
     states = {line.state for line in view.weeks}
+    if view.lost:
+        return Exit.RESIDUE
     for state, code in (
         (WeekStatus.RESIDUE, Exit.RESIDUE),
         (WeekStatus.IN_DOUBT, Exit.IN_PROGRESS),
@@ -131,25 +144,36 @@ def _detail(state: WeekState, status: WeekStatus) -> str:
             f"interrupted ({signal_name(state.interrupted)})" if state.interrupted else "a run was broken off"
         )
         return f"{how}; steps in doubt: {steps}" if steps else f"{how} between two steps"
+    if status is WeekStatus.ROLLING_BACK and state.interrupted:
+        return f"its rollback was interrupted ({signal_name(state.interrupted)})"
     return ""
 
 
-def _service_line(system: System, name: str) -> ServiceLine:
+def _state(system: System, name: str) -> ServiceLine:
+    """What the one who runs it says; a line without a word on its health where it is to be asked."""
     try:
-        state: str = str(system.services.state(name, timeout=_PATIENCE))
+        return ServiceLine(name, str(system.services.state(name, timeout=_PATIENCE)), "", "")
     except Unreachable as error:
-        state = "unknown"
-        return ServiceLine(name, state, "unknown", str(system.redact(error.why)))
-    if state in (ServiceState.STOPPED, ServiceState.FAILED):
-        return ServiceLine(name, state, "", "")
-    try:
-        answer = system.http.request(name, system.health[name], timeout=_PATIENCE)
-    except Unreachable as error:
-        return ServiceLine(name, state, "unknown", str(system.redact(error.why)))
-    healthy = answer.status == 200
-    return ServiceLine(
-        name, state, "pass" if healthy else "fail", "" if healthy else f"answers {answer.status}"
-    )
+        return ServiceLine(name, "unknown", "unknown", str(system.redact(error.why)))
+
+
+def _service_lines(system: System, states: Sequence[ServiceLine]) -> list[ServiceLine]:
+    """The lines with their health, all asked at once; one that is stopped has none."""
+    silent = (ServiceState.STOPPED, ServiceState.FAILED, "unknown")
+    names = [line.name for line in states if line.state not in silent]
+    answers = system.http.ask_all([(name, system.health[name]) for name in names], timeout=_PATIENCE)
+    told = dict(zip(names, answers, strict=True))
+    return [_with_health(system, line, told.get(line.name)) for line in states]
+
+
+def _with_health(system: System, line: ServiceLine, answer: Answer | Unreachable | None) -> ServiceLine:
+    if answer is None:
+        return line
+    if isinstance(answer, Unreachable):
+        return ServiceLine(line.name, line.state, "unknown", str(system.redact(answer.why)))
+    if answer.status == 200:
+        return ServiceLine(line.name, line.state, "pass", "")
+    return ServiceLine(line.name, line.state, "fail", f"answers {answer.status}")
 
 
 def _proxy_and_services(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from tracseq_migrate.errors import Interrupted
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.observer import Observer
 from tracseq_migrate.operations.views import Header
@@ -16,6 +18,7 @@ from tracseq_migrate.ports import (
     Clock,
     Commands,
     Databases,
+    Event,
     Files,
     FlagStore,
     Gateway,
@@ -24,12 +27,14 @@ from tracseq_migrate.ports import (
     Identity,
     Interrupt,
     JournalStore,
+    JournalVault,
     Lease,
     Prober,
     Rollout,
     Route,
     Services,
 )
+from tracseq_migrate.step import NO_HANDS, Hands
 
 PROGRAM = "tracseq-migrate"
 
@@ -46,7 +51,13 @@ class Shelf(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+class RenderApart(Protocol):
+    """As `migration_log.rendering.render`, for a template that nobody vouches for."""
+
+    def __call__(self, events: Sequence[Event], *, environment: str, template: Template) -> str: ...
+
+
+@frozen
 class LogSettings:
     """The migration log: its file, the template (found when it is needed), and whether git keeps it."""
 
@@ -54,6 +65,8 @@ class LogSettings:
     template: Callable[[], Template]
     commit: bool
     author: str
+    render_apart: RenderApart | None = None
+    """For templates of the operator's own: rendering where they can do no harm. None renders them like ours."""
 
 
 @dataclass(slots=True)
@@ -70,7 +83,17 @@ class Gate:
         self.lease.check(self.epoch)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
+class LastWords:
+    """What is journaled and told where a signal leaves no more time; ``speak`` is None while nothing is at work.
+
+    ``speak`` is called with the signal's number, from a thread of its own; the process ends right after.
+    """
+
+    speak: Callable[[int], Interrupted] | None = None
+
+
+@frozen
 class System:
     """One environment, opened. The changing ports are guarded by ``gate``."""
 
@@ -78,6 +101,7 @@ class System:
     environment: str
     sandbox: bool
     store: JournalStore
+    vault: JournalVault
     lease: Lease
     gate: Gate
     clock: Clock
@@ -114,6 +138,9 @@ class System:
     version: str = ""
     host: str = ""
     pid: int = 0
+    hands: Hands = NO_HANDS
+    """What a person types here in place of the tool."""
+    last_words: LastWords = field(default_factory=LastWords)
 
     def digest_of(self, plan: WeekPlan) -> str:
         """The digest that runs of a plan in this environment, and signatures for them, are bound to."""

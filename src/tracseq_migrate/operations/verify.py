@@ -72,7 +72,7 @@ def verify(system: System, week: str | None) -> VerifyView:
     Raises:
         NotAllowed: the named week is not in force.
     """
-    ledger = Ledger(system)
+    ledger = Ledger(system, glance=True)
     if week is None:
         states: Sequence[WeekState] = sorted(
             (w for w in ledger.state.weeks.values() if w.status.applied and w.steps), key=lambda w: w.begun

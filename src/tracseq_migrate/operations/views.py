@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from datetime import datetime
 from typing import Any, ClassVar, Literal
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.journal.chain import stamp
 
 FORMAT = "1.0"
@@ -22,7 +23,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class View:
     """One document."""
 
@@ -32,7 +33,7 @@ class View:
         return {"type": self.type, "format": FORMAT, **_plain(asdict(self))}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Header:
     """The first line of every output: which environment, gateway and state this is about."""
 
@@ -41,7 +42,7 @@ class Header:
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeekLine:
     """One week; ``since`` is when it came into its state; ``detail`` says what it waits for, or what is left."""
 
@@ -58,7 +59,7 @@ class WeekLine:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ServiceLine:
     """``health`` is pass, fail or unknown; ``flags`` are those that send traffic to it, with what is effective."""
 
@@ -68,7 +69,7 @@ class ServiceLine:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlagLine:
     """``effective`` is true, false, or None where instances disagree or could not be asked; ``drift`` says what is off."""
 
@@ -81,7 +82,7 @@ class FlagLine:
     drift: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ObligationLine:
     week: str
     step: str
@@ -90,7 +91,7 @@ class ObligationLine:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LockLine:
     person: str
     host: str
@@ -100,7 +101,7 @@ class LockLine:
     expires: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LockView(View):
     """``lock show``: who holds the lock. ``life`` is alive, silent or believed, and ``how`` says how that is known."""
 
@@ -120,7 +121,7 @@ class LockView(View):
     life: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LockReleasedView(View):
     """``lock release``: whose lock was taken away, ``by`` whom, and the week whose run that broke off, if any."""
 
@@ -140,7 +141,34 @@ class LockReleasedView(View):
     next_command: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
+class AdoptedStep:
+    """One step as it was found: ``found`` is done, not done or partly; ``assumed`` is what of its way back is not known."""
+
+    step: str
+    title: str
+    found: str
+    detail: str
+    evidence: Sequence[str]
+    assumed: Sequence[str]
+
+
+@frozen
+class AdoptView(View):
+    """``state adopt``: what was seen of a week, and the state that it has (or would have, where it is not ``written``)."""
+
+    type: ClassVar[str] = "adopt"
+    header: Header
+    week: str
+    title: str
+    state: str
+    written: bool
+    steps: Sequence[AdoptedStep]
+    notes: Sequence[str]
+    next_command: str
+
+
+@frozen
 class StatusView(View):
     """``status``: the whole migration at a glance, and the one command to type next."""
 
@@ -159,9 +187,13 @@ class StatusView(View):
     """What could not be asked."""
     fallen: Sequence[str] = ()
     """What weeks in force stand on, and is no more: a service that is down, an instance out of rotation."""
+    lost: str = ""
+    """What shows that there were more events than the journal has; empty where nothing does."""
+    unknown_events: int = 0
+    """Events that this version does not know: a newer one wrote them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedStep:
     """``lines`` are (certainty, text); ``group`` numbers parallel groups, 0 stands alone."""
 
@@ -175,7 +207,7 @@ class PlannedStep:
     diff: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ItemLine:
     """A checklist item: ``state`` is signed, open, expired or voided; ``command`` would sign it."""
 
@@ -186,7 +218,7 @@ class ItemLine:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlanView(View):
     """``plan``: what a run would change, what must be signed, and how it would go back."""
 
@@ -208,7 +240,7 @@ class PlanView(View):
     next_command: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifyLine:
     """One thing asked again: ``verdict`` is pass, fail or unknown."""
 
@@ -219,7 +251,7 @@ class VerifyLine:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class VerifyView(View):
     type: ClassVar[str] = "verify"
     header: Header
@@ -230,14 +262,14 @@ class VerifyView(View):
     """(week, state) of the weeks that were asked about."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ManualStep:
     step: str
     title: str
     lines: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RollbackView(View):
     """``rollback --dry-run`` and ``--print-manual``: the way back, in its order, and what it would leave behind."""
 
@@ -251,9 +283,11 @@ class RollbackView(View):
     unknown: Sequence[str]
     refused: str
     next_command: str
+    unseen: Sequence[str] = ()
+    """What could not be looked at, and what to know before anything is typed by hand."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunLine:
     run_id: str
     week: str
@@ -264,7 +298,7 @@ class RunLine:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunsView(View):
     """``log show``: every run and rollback that the journal knows."""
 
@@ -273,9 +307,11 @@ class RunsView(View):
     runs: Sequence[RunLine]
     file: str
     kept_aside: str = ""
+    lost: str = ""
+    """What shows that there were more events than the journal has; empty where nothing does."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ChainView(View):
     """``log verify``: how much of the chain fits, and the first event that does not."""
 
@@ -287,9 +323,11 @@ class ChainView(View):
     why: str
     file: str
     file_state: str
+    lost: str = ""
+    """What shows that there were more events than the journal has; empty where nothing does."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FindingLine:
     file: str
     line: int
@@ -298,7 +336,7 @@ class FindingLine:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ValidateView(View):
     type: ClassVar[str] = "validate"
     files: Sequence[str]
@@ -306,7 +344,7 @@ class ValidateView(View):
     unknown: Sequence[str] = field(default_factory=tuple)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ApprovedView(View):
     """``approve``: what was signed, by whom, until when, and what is still open for the week."""
 
@@ -320,4 +358,36 @@ class ApprovedView(View):
     evidence: str
     expires: datetime | None
     still_open: Sequence[ItemLine]
+    next_command: str
+
+
+@frozen
+class StateExportedView(View):
+    """``state export FILE``: what is in the file."""
+
+    type: ClassVar[str] = "state-export"
+    header: Header
+    file: str
+    events: int
+    head: str
+    attachments: int
+    sha256: str
+
+
+@frozen
+class StateImportedView(View):
+    """``state import``: what was taken in, and what was kept aside."""
+
+    type: ClassVar[str] = "state-import"
+    header: Header
+    file: str
+    events: int
+    head: str
+    added: int
+    attachments: int
+    damage: str
+    """What was wrong with the journal that was here; empty where nothing was."""
+    kept: Sequence[str]
+    """The files of that journal, which are kept under these names."""
+    log_kept_aside: str
     next_command: str

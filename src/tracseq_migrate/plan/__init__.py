@@ -3,6 +3,7 @@
 from tracseq_migrate.plan.checks import check, check_needs
 from tracseq_migrate.plan.digest import digest
 from tracseq_migrate.plan.model import ChecklistItem, Need, Retry, Source, StepEntry, Surroundings, WeekPlan
+from tracseq_migrate.plan.project import Project
 from tracseq_migrate.plan.reading import Read, from_document, read
 from tracseq_migrate.plan.shelf import PlanShelf, folders, is_path, packaged
 
@@ -10,6 +11,7 @@ __all__ = [
     "ChecklistItem",
     "Need",
     "PlanShelf",
+    "Project",
     "Read",
     "Retry",
     "Source",

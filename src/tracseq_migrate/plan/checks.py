@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import PurePath
 from typing import Any
 
-from tracseq_migrate.document import Document, Path, did_you_mean
+from tracseq_migrate.document import MOST_FINDINGS, Document, Path, did_you_mean, first_of
 from tracseq_migrate.errors import Finding
 from tracseq_migrate.plan.model import Source, StepEntry, Surroundings, WeekPlan
+from tracseq_migrate.ports import Routes
 from tracseq_migrate.step import Uses
 
 
@@ -17,15 +19,17 @@ def check(plan: WeekPlan, environment: Surroundings | None) -> list[Finding]:
     source = plan.source
     if source is None:
         return []
-    findings = [*_file_name(plan, source), *_preflight(plan, source), *_groups(plan, source)]
+    alone = chain(_file_name(plan, source), _preflight(plan, source), _groups(plan, source))
+    findings = list(islice(alone, MOST_FINDINGS + 1))
     if environment is not None:
+        # Asked once: an environment works these out anew whenever it is asked.
+        offers, routes, monolith = environment.offers, Routes.of(environment.routes), environment.monolith
         for entry in (*plan.preflight, *plan.steps):
-            findings += _names(entry, environment.offers, source)
-            findings += [
-                _at(entry, source, message)
-                for message in entry.step.fits(environment.routes, environment.monolith)
-            ]
-    return findings
+            if len(findings) > MOST_FINDINGS:
+                break
+            findings += _names(entry, offers, source)
+            findings += [_at(entry, source, message) for message in entry.step.fits(routes, monolith)]
+    return first_of(findings)
 
 
 def check_needs(plans: Sequence[WeekPlan], unread: Sequence[str] = ()) -> list[Finding]:
@@ -128,7 +132,7 @@ def _names(entry: StepEntry, offers: Uses, source: Source) -> Iterator[Finding]:
     ):
         for name in sorted(names - known):
             at, key = _where(source.document, (*_path(entry, source), entry.step.kind), name)
-            remedy = did_you_mean(name, known, what=f"{what}s of the environment")
+            remedy = source.document.did_you_mean(name, known, what=f"{what}s of the environment")
             yield source.document.finding(at, f"unknown {what} '{name}'", remedy, key=key)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from tracseq_migrate import duration
 from tracseq_migrate.document import NAME_PATTERN, Document, Path
 from tracseq_migrate.duration import Duration
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import Route
 from tracseq_migrate.step import Step, Uses
 
@@ -42,7 +43,7 @@ class Surroundings(Protocol):
 class Written(BaseModel):
     """A part of a plan as its file has it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Need(Written):
@@ -77,7 +78,7 @@ class Retry(Written):
     """How long is waited in between."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepEntry:
     """One entry of a plan. ``timeout`` is in seconds; ``group`` numbers the parallel groups from 1, 0 stands alone."""
 
@@ -104,7 +105,7 @@ class StepEntry:
         return written
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """The file that a plan was read from, and where each of its entries stands in it, by id."""
 
@@ -112,7 +113,7 @@ class Source:
     entries: Mapping[str, Path] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WeekPlan:
     """A week plan. Two plans that mean the same are equal, whatever their files look like."""
 

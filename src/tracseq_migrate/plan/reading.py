@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
 from tracseq_migrate import document as documents
-from tracseq_migrate.document import Document, Path, Place, Places, did_you_mean, findings_from, quoted
+from tracseq_migrate.document import (
+    MOST_FINDINGS,
+    Document,
+    Path,
+    Place,
+    Places,
+    findings_from,
+    first_of,
+    quoted,
+)
 from tracseq_migrate.document.places import Spot
 from tracseq_migrate.errors import Finding, InvalidInput
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.plan.model import (
     ChecklistItem,
     Name,
@@ -74,7 +85,7 @@ class WrittenCheck(WrittenEntry):
     id: Name = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """A file that was read. ``partial`` has the parts of the plan that are right, for further checks, and the plan itself
     where there are no findings; it is None where nothing can be made of the file."""
@@ -97,7 +108,7 @@ def read(body: bytes, file: str) -> Read:
         return Read(file, tuple(findings), None)
     reader = _Reader(document)
     plan = reader.plan()
-    return Read(file, tuple(sorted({*findings, *reader.findings})), plan)
+    return Read(file, tuple(first_of([*findings, *reader.findings])), plan)
 
 
 def from_document(document: Mapping[str, Any]) -> WeekPlan:
@@ -110,7 +121,7 @@ def from_document(document: Mapping[str, Any]) -> WeekPlan:
             reader.findings,
             hint="Another version of tracseq-migrate wrote this plan: use that version for this week.",
         )
-    return WeekPlan(**{name: getattr(plan, name) for name in WeekPlan.__slots__ if name != "source"})
+    return WeekPlan(**{name: getattr(plan, name) for name in WeekPlan.__match_args__ if name != "source"})
 
 
 @dataclass(slots=True)
@@ -143,12 +154,14 @@ class _Reader:
         """What stands at the top, with stand-ins for what was refused; and the week's name, empty where it was."""
         value: dict[str, Any] = self.document.value
         try:
-            head = WrittenPlan.model_validate_json(json.dumps(value), strict=True)
+            head = WrittenPlan.model_validate_json(json.dumps(_bounded(value)), strict=True)
             return head, head.week
         except ValidationError as error:
             self.findings += findings_from(error, self.document, model=WrittenPlan)
-            refused = {str(details["loc"][0]) for details in error.errors(include_url=False)}
-        right = {key: each for key, each in value.items() if key not in refused}
+            refused = {
+                str(details["loc"][0]) for details in error.errors(include_url=False, include_context=False)
+            }
+        right = {key: value[key] for key in WrittenPlan.model_fields if key in value and key not in refused}
         for key, model in (("needs", Need), ("checklist", ChecklistItem)):
             if key in refused and isinstance(value[key], list):
                 right[key] = [each for each in value[key] if _fits(model, each)]
@@ -156,9 +169,15 @@ class _Reader:
         head = WrittenPlan.model_validate_json(json.dumps(whole), strict=True)
         return head, head.week if "week" in right else ""
 
+    def _enough(self) -> bool:
+        """Whether there are more findings than will be told."""
+        return len(self.findings) > MOST_FINDINGS
+
     def _preflight(self, raws: Any) -> list[StepEntry]:
         entries = []
         for index, raw in enumerate(raws if isinstance(raws, list) else ()):
+            if self._enough():
+                break
             entry = self._entry(raw, ("preflight", index), WrittenCheck, derived=f"preflight-{index + 1}")
             if entry is not None:
                 entries.append(entry)
@@ -168,6 +187,8 @@ class _Reader:
         entries: list[StepEntry] = []
         group = 0
         for index, raw in enumerate(raws if isinstance(raws, list) else ()):
+            if self._enough():
+                break
             at: Path = ("steps", index)
             if not isinstance(raw, dict) or PARALLEL not in raw:
                 entries += filter(None, [self._entry(raw, at, WrittenEntry)])
@@ -194,6 +215,8 @@ class _Reader:
                 )
                 continue
             for number, member in enumerate(members):
+                if self._enough():
+                    break
                 way: Path = (*at, PARALLEL, number)
                 if isinstance(member, dict) and PARALLEL in member:
                     self._find(
@@ -220,7 +243,7 @@ class _Reader:
         unknown = [key for key in raw if key not in known and key not in WrittenEntry.model_fields]
         for key in unknown:
             what = "key" if written else "kind"
-            remedy = did_you_mean(
+            remedy = self.document.did_you_mean(
                 key, {*known, *WrittenEntry.model_fields} if written else known, what=f"{what}s"
             )
             self._find((*at, key), f"unknown {what} {quoted(key)}", remedy)
@@ -271,13 +294,12 @@ class _Reader:
 
     def _items(self, items: Sequence[ChecklistItem]) -> None:
         written = self.document.value.get("checklist")
-        for index, item in enumerate(items):
-            if isinstance(written, list) and len(written) > len(
-                items
-            ):  # some were refused: find this one again
-                index = next(
-                    number for number, each in enumerate(written) if _fits(ChecklistItem, each, item)
-                )
+        places: Iterable[int] = range(len(items))
+        if isinstance(written, list) and len(written) > len(items):  # some were refused
+            places = [number for number, each in enumerate(written) if _fits(ChecklistItem, each)]
+        for index, item in zip(places, items, strict=True):
+            if self._enough():
+                break
             at: Path = ("checklist", index)
             self._name(item.id, (*at, "id"))
             if item.yes and item.evidence == "required":
@@ -308,12 +330,22 @@ class _Reader:
         self.findings.append(self.document.finding(at, message, remedy, key=key))
 
 
-def _fits(model: type[Written], value: Any, equal: Written | None = None) -> bool:
+def _bounded(value: dict[str, Any]) -> dict[str, Any]:
+    """A plan's top without the unknown keys that are too many to be told."""
+    if len(value) <= MOST_FINDINGS:
+        return value
+    unknown = islice((key for key in value if key not in WrittenPlan.model_fields), MOST_FINDINGS + 1)
+    return {
+        key: value[key] for key in (*(each for each in WrittenPlan.model_fields if each in value), *unknown)
+    }
+
+
+def _fits(model: type[Written], value: Any) -> bool:
     try:
-        read = model.model_validate_json(json.dumps(value), strict=True)
+        model.model_validate_json(json.dumps(value), strict=True)
     except ValidationError:
         return False
-    return equal is None or read == equal
+    return True
 
 
 def _text(value: Any) -> str:

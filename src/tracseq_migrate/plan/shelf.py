@@ -13,6 +13,7 @@ from tracseq_migrate.document import did_you_mean, shown
 from tracseq_migrate.errors import Finding, InvalidInput, InvalidSetup, UsageError
 from tracseq_migrate.plan.checks import check, check_needs, names_week
 from tracseq_migrate.plan.model import Surroundings, WeekPlan
+from tracseq_migrate.plan.project import Project
 from tracseq_migrate.plan.reading import Read, read
 from tracseq_migrate.ports import Files
 
@@ -52,6 +53,7 @@ class PlanShelf:
     files: Files
     folders: tuple[Path, ...]
     environment: Surroundings | None = None
+    project: Project | None = None
 
     def find(self, week: str) -> WeekPlan:
         """The plan of a week's name, or of a path.
@@ -159,6 +161,8 @@ class PlanShelf:
         findings = list(each.findings)
         if each.partial is not None:
             findings += check(each.partial, self.environment)
+            if self.project is not None:
+                findings += self.project.findings(each.partial)
         return findings
 
     def _checked(self, chosen: Read) -> WeekPlan:

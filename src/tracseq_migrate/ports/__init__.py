@@ -10,9 +10,20 @@ call that can take time has a ``timeout`` in seconds.
 from tracseq_migrate.ports.commands import CommandResult, Commands
 from tracseq_migrate.ports.database import Databases, Manifest, TableManifest
 from tracseq_migrate.ports.flags import FlagChange, FlagFile, FlagStore
-from tracseq_migrate.ports.gateway import Gateway, GatewayFlags, Proxy, Reading, Rollout, Route
+from tracseq_migrate.ports.gateway import Gateway, GatewayFlags, Proxy, Reading, Rollout, Route, Routes
 from tracseq_migrate.ports.http import Answer, Http, Prober, ProbeReport, ProbeTarget, Probing
-from tracseq_migrate.ports.journal import Draft, Event, Holder, JournalStore, Lease, LeaseInfo
+from tracseq_migrate.ports.journal import (
+    Draft,
+    Event,
+    Holder,
+    JournalStore,
+    JournalVault,
+    Lease,
+    LeaseInfo,
+    Life,
+    Record,
+    Sighting,
+)
 from tracseq_migrate.ports.mark import Unreachable, changes, is_changing
 from tracseq_migrate.ports.people import Asker, Identity, Person
 from tracseq_migrate.ports.services import Services, ServiceState
@@ -40,8 +51,10 @@ __all__ = [
     "Identity",
     "Interrupt",
     "JournalStore",
+    "JournalVault",
     "Lease",
     "LeaseInfo",
+    "Life",
     "Manifest",
     "Person",
     "ProbeReport",
@@ -50,10 +63,13 @@ __all__ = [
     "Probing",
     "Proxy",
     "Reading",
+    "Record",
     "Rollout",
     "Route",
+    "Routes",
     "ServiceState",
     "Services",
+    "Sighting",
     "TableManifest",
     "Unreachable",
     "changes",

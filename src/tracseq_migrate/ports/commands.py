@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.mark import changes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CommandResult:
     """``code`` is negative for a signal; the texts are cut to their last 64 KiB, secrets taken out."""
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+from tracseq_migrate.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class TableManifest:
     """Every row of a table by key: ``rows`` maps the key (JSON text of its columns in order) to a digest of the row."""
 
@@ -15,7 +16,7 @@ class TableManifest:
     rows: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manifest:
     """A database at one snapshot: schema-qualified table name -> its rows."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.mark import changes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlagFile:
     """What the store held at one moment.
 
@@ -25,7 +25,7 @@ class FlagFile:
     lines: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FlagChange:
     """What a write would do: the store's text before and after, as a unified diff for people."""
 

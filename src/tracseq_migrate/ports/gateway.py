@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+from functools import cached_property
 from typing import Any, Protocol
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.mark import changes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Route:
     """What one flag decides: requests whose path begins with ``prefix`` go to ``service`` where it is on.
 
@@ -22,7 +24,32 @@ class Route:
     service: str
 
 
-@dataclass(frozen=True, slots=True)
+class Routes(dict[str, Route]):
+    """Routes by flag, that can also be asked by prefix and by service. It must not change once it was asked so."""
+
+    @staticmethod
+    def of(routes: Mapping[str, Route]) -> Routes:
+        """These routes; themselves where they can be asked already."""
+        return routes if isinstance(routes, Routes) else Routes(routes)
+
+    @cached_property
+    def _by_prefix(self) -> Mapping[str, frozenset[str]]:
+        found: dict[str, set[str]] = {}
+        for route in self.values():
+            found.setdefault(route.prefix, set()).add(route.service)
+        return {prefix: frozenset(services) for prefix, services in found.items()}
+
+    @cached_property
+    def services(self) -> frozenset[str]:
+        """Every service that some flag routes to."""
+        return frozenset(route.service for route in self.values())
+
+    def behind(self, prefix: str) -> frozenset[str]:
+        """The services that a flag routes exactly this prefix to."""
+        return self._by_prefix.get(prefix, frozenset())
+
+
+@frozen
 class Reading:
     """One flag as one instance has it: what each of the two maps of /routing-status says (None: not in that map)."""
 
@@ -36,7 +63,7 @@ class Reading:
         return self.feature if self.feature == self.enabled else None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GatewayFlags:
     """The effective flags of one instance, by variable name; ``identity`` names the program that answered /health."""
 

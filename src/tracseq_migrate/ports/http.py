@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from tracseq_migrate.frozen import frozen
+from tracseq_migrate.ports.mark import Unreachable
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Answer:
     """An answer that came in whole. ``headers`` keep the order and the letter case in which they came."""
 
@@ -44,8 +47,13 @@ class Http(Protocol):
         """
         ...
 
+    def ask_all(self, asked: Sequence[tuple[str, str]], *, timeout: float) -> list[Answer | Unreachable]:
+        """GET each (target, path), all under way together, each within ``timeout`` seconds of its own; the answers, or why
+        there is none, in the same order. Raises `KeyError` as `url` does."""
+        ...
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class ProbeTarget:
     """What the prober asks for again and again."""
 
@@ -53,7 +61,7 @@ class ProbeTarget:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ProbeReport:
     """What clients saw while something changed. Seconds throughout.
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.mark import changes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Draft:
     """An event before it is appended. ``data`` holds JSON values only."""
 
@@ -21,7 +22,7 @@ class Draft:
     data: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Event:
     """One entry of the journal: ``hash`` covers everything else, ``previous`` is the hash of the entry before."""
 
@@ -32,6 +33,20 @@ class Event:
     run_id: str
     step: str
     data: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class Record(NamedTuple):
+    """An event as it is kept: ``at`` and ``data`` are the very texts that the hash covers."""
+
+    seq: int
+    at: str
+    type: str
+    week: str
+    run_id: str
+    step: str
+    data: str
     previous: str
     hash: str
 
@@ -61,6 +76,27 @@ class JournalStore(Protocol):
         """The events with a greater ``seq`` than ``after``, in order."""
         ...
 
+    def records(self, after: int = 0) -> Iterator[Record]:
+        """The same as they are kept, neither parsed nor believed."""
+        ...
+
+    def lost(self) -> str:
+        """What shows, beside the events, that there were more of them here than there are; empty where nothing does."""
+        ...
+
+    def remembered(self) -> tuple[int, str] | None:
+        """The last event that was acknowledged here, by number and hash, as it is remembered beside the events."""
+        ...
+
+    def kept_fold(self) -> bytes | None:
+        """What `keep_fold` kept last; None where there is nothing. It may be old, or damaged: whoever asks must check."""
+        ...
+
+    def keep_fold(self, body: bytes) -> None:
+        """Keep a fold for later readers, in the place of the last. Losing it costs time and nothing else, so that this never
+        fails, waits for nobody, and is no change of anything."""
+        ...
+
     @changes
     def attach(self, body: bytes) -> str:
         """Keep a body that is too large for an event; returns its SHA-256 in hex. Durable when it returns."""
@@ -70,8 +106,44 @@ class JournalStore(Protocol):
         """The body kept under a digest. Raises `KeyError` where there is none, `Residue` where it does not fit its digest."""
         ...
 
+    def attached(self) -> list[str]:
+        """The digests of all bodies that are kept, sorted."""
+        ...
 
-@dataclass(frozen=True, slots=True)
+
+class JournalVault(Protocol):
+    """Moving a whole journal: in from elsewhere, or out of the way. Nothing is ever deleted."""
+
+    @changes
+    def extend(self, records: Sequence[Record], bodies: Sequence[bytes], *, epoch: int) -> None:
+        """Append events as they were written elsewhere, and attachments: all or nothing, durable when it returns.
+
+        Raises:
+            Locked: the lease of this epoch is no longer the newest.
+            Residue: the first of the events does not follow the last one here.
+        """
+        ...
+
+    @changes
+    def install(self, records: Sequence[Record], bodies: Sequence[bytes], *, at: datetime) -> tuple[str, ...]:
+        """Put a whole journal where there is none, or only what is left of one: all or nothing, durable when it returns.
+
+        Returns:
+            Where what was there is kept now.
+
+        Raises:
+            Locked: a run holds the lease.
+            InvalidSetup: what is there belongs to something else.
+        """
+        ...
+
+    @changes
+    def set_aside(self, *, at: datetime) -> tuple[str, ...]:
+        """Move the journal out of the way, under names with the time; the next append begins a new one. Raises as `install`."""
+        ...
+
+
+@frozen
 class Holder:
     """Who holds, or wants to hold, the lease."""
 
@@ -82,7 +154,7 @@ class Holder:
     command: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LeaseInfo:
     """The lease as everybody sees it."""
 
@@ -90,6 +162,20 @@ class LeaseInfo:
     epoch: int
     since: datetime
     expires: datetime
+
+
+Life = Literal["alive", "silent", "believed", "gone"]
+"""Whether the holder of a lease lives: seen to live; silent for longer than the lease holds, so that whoever asks next gets it;
+believed, because nobody can see it from here and its time is not over; gone, so that the lease is free."""
+
+
+@frozen
+class Sighting:
+    """The lease as it was taken, and what can be seen of its holder; ``how`` says in words how that is known."""
+
+    info: LeaseInfo
+    life: Life
+    how: str
 
 
 class Lease(Protocol):
@@ -113,6 +199,19 @@ class Lease(Protocol):
         """Give it back; harmless where it was lost."""
         ...
 
+    @changes
+    def take_away(self, holder_id: str, by: Holder) -> LeaseInfo:
+        """End the lease of another, raising the epoch: from then on that holder is fenced. Returns the lease as it was.
+
+        Raises:
+            NotAllowed: this holder does not hold it (any more).
+        """
+        ...
+
     def show(self) -> LeaseInfo | None:
         """Who holds it now; None where nobody does."""
+        ...
+
+    def look(self) -> Sighting | None:
+        """The newest lease that was not given back, and what can be seen of its holder; None where there is none."""
         ...

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
+from tracseq_migrate.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Person:
     """A name, and where it was taken from (``system``, ``git``, ``variable``, ``command``)."""
 

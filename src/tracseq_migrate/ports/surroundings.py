@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.mark import changes
 
 
@@ -53,7 +53,7 @@ class Files(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Committed:
     """``commit`` is empty where there was nothing to commit, or where ``why_not`` says why it was left alone."""
 

@@ -8,11 +8,13 @@ old entries.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from tracseq_migrate import duration
 from tracseq_migrate.errors import InvalidSetup, StepFailed
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import ProbeReport, ProbeTarget, Unreachable
 from tracseq_migrate.routing.readback import CONNECTIONS, STARTED_ANEW, await_flags
 from tracseq_migrate.step import Evidence, StepContext
@@ -24,7 +26,7 @@ SWITCHING = "switching"
 PROBES_A_SECOND = 20.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flip:
     """What the transaction is to bring about.
 
@@ -35,7 +37,7 @@ class Flip:
     expect: Mapping[str, bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Flipped:
     """What was measured. Seconds; ``switched`` is how long the commit itself took."""
 
@@ -197,6 +199,7 @@ def declare(ctx: StepContext, flip: Flip) -> bool:
     except InvalidSetup as error:
         raise StepFailed(error.message, hint=error.hint) from error
     if change.before == change.after:
+        clear_up(ctx, flip)
         return False
     ctx.journal.owe(
         OWED,
@@ -206,6 +209,17 @@ def declare(ctx: StepContext, flip: Flip) -> bool:
     ctx.flags.write(flip.entries, expected=now.digest)
     ctx.journal.checkpoint("declared", {"location": ctx.flags.location}, "either")
     return True
+
+
+def clear_up(ctx: StepContext, flip: Flip) -> None:
+    """Where the store says already what it is to say, have it take away what a write that was cut off left beside it."""
+    with contextlib.suppress(
+        InvalidSetup, StepFailed
+    ):  # what is left there does no harm, and ends with the next write
+        now = ctx.flags.read()
+        change = ctx.flags.preview(flip.entries)
+        if change.before == change.after:
+            ctx.flags.write(flip.entries, expected=now.digest)
 
 
 def _spell(value: bool) -> str:

@@ -14,11 +14,11 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import Answer, Clock, Http, Route, Unreachable
 
 REQUESTS = 12
@@ -38,7 +38,7 @@ class Side(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Proof:
     """Who answered through the gateway: ``side``, the reasons in words, and the numbers behind them."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import Clock, Gateway, GatewayFlags, Reading, Unreachable
 
 CONNECTIONS = 5
@@ -17,7 +17,7 @@ STARTED_ANEW = 1.5
 _PAUSE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Disagreement:
     """One instance that does not have a flag as it should be, or does not answer."""
 

@@ -10,16 +10,20 @@ from pydantic import Field
 
 from tracseq_migrate import duration
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import CommandResult, Route
+from tracseq_migrate.ports import CommandResult, Route, Routes
 from tracseq_migrate.step import (
+    NO_HANDS,
     REVERSIBLE,
     UNDONE,
+    Adopted,
     Concern,
     Done,
     Effect,
     EffectKind,
     Evidence,
     Found,
+    Hands,
+    NamedPath,
     Preview,
     Probed,
     Step,
@@ -52,7 +56,7 @@ class CommandStep(Step):
     irreversible: str | None = None
     """Why there is no way back; the step is a point of no return then."""
     shell: bool = False
-    """Each list is one line for /bin/sh; shown in the preview."""
+    """Each list holds one text, which /bin/sh reads; shown in the preview as it is."""
     cwd: str | None = None
     env: dict[str, str] = Field(default_factory=dict)
 
@@ -72,6 +76,33 @@ class CommandStep(Step):
         if self.revert_ is not None and self.irreversible:
             return ["it has both `revert` and `irreversible`: keep one"]
         return []
+
+    def fits(self, routes: Routes, monolith: str) -> list[str]:
+        # Not among the findings: a journaled plan of an earlier version goes back although it has these.
+        found = []
+        if self.shell:
+            found += [
+                f"with `shell: true`, `{key}` is a list of one text, which the shell reads as it is; here it has {len(argv)}"
+                for key, argv in self._programs()
+                if len(argv) != 1
+            ]
+        if any(
+            "\0" in word for _, argv in self._programs() for word in (*argv, *self.env, *self.env.values())
+        ):
+            found.append("a NUL stands in it, and no program can be given one")
+        if any(not name or "=" in name for name in self.env):
+            found.append("`env` has a name that no variable can have")
+        return found
+
+    def named_paths(self) -> list[NamedPath]:
+        found = [] if self.cwd is None else [NamedPath(("cwd",), self.cwd)]
+        if not self.shell:
+            found += [
+                NamedPath((key, 0), argv[0], self.cwd or "")
+                for key, argv in self._programs()
+                if "/" in argv[0]
+            ]
+        return found
 
     def touches(self) -> frozenset[str]:
         return frozenset({"command"})
@@ -96,13 +127,20 @@ class CommandStep(Step):
 
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         lines = [
-            known(f"runs {self._show(self.run)}{' in a shell' if self.shell else ''}"),
+            known(f"runs {self._show(self.run)}"),
             known(f"is seen by {self._show(self.verify_)}"),
             known(f"goes back by {self._show(self.revert_)}")
             if self.revert_
             else known(f"is a point of no return: {self.irreversible}"),
             unknowable("what the program does"),
         ]
+        if self.shell:
+            lines.insert(0, known("gives what follows to a shell, /bin/sh, as it stands (`shell: true`)"))
+        if self.env:
+            names = ", ".join(sorted(self.env))
+            lines.append(
+                known(f"gives its programs {names} as the plan has {'it' if len(self.env) == 1 else 'them'}")
+            )
         if self.probe_ is None:
             lines.append(assumed("after a crash in the middle a person will be asked whether it was done"))
         return Preview(tuple(lines), changes=True)
@@ -126,6 +164,26 @@ class CommandStep(Step):
             return Probed(Found.UNKNOWN, error.message)
         found = {0: Found.DONE, 1: Found.NOT_DONE}.get(result.code, Found.UNKNOWN)
         return Probed(found, f"{self._show(self.probe_)} exited with {result.code}")
+
+    def adopt(self, ctx: StepContext) -> Adopted:
+        looked = self.probe_ or self.verify_
+        try:
+            seen = self._look(ctx, looked)
+            told = f"{self._show(looked)} exited with {seen.code}"
+            if seen.code < 0 or (self.probe_ is not None and seen.code > 1):
+                return Adopted(Found.UNKNOWN, told)
+            if seen.code:
+                return Adopted(Found.NOT_DONE, told)
+            evidence = tuple(self.verify(ctx))
+        except StepFailed as error:
+            return Adopted(Found.UNKNOWN, error.message)
+        back = f"{self._show(self.revert_)} takes it back" if self.revert_ else "nothing takes it back"
+        return Adopted(
+            Found.DONE,
+            evidence[0].text,
+            assumed=(f"{back}, whatever was there before {self._show(self.run)}",),
+            evidence=evidence,
+        )
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
         if self.revert_ is None:
@@ -156,11 +214,12 @@ class CommandStep(Step):
         text = f"{self._show(self.revert_)} took it back ({duration.show(result.seconds)}), and it is seen no more"
         return [Evidence(text, {"code": result.code})]
 
-    def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
+    def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
         if self.revert_ is None:
-            return [f"nothing takes it back: {self.irreversible}"]
-        place = f"cd {shlex.quote(self.cwd)} && " if self.cwd else ""
-        return [place + (" ".join(self.revert_) if self.shell else shlex.join(self.revert_))]
+            return [f"# nothing takes it back: {self.irreversible}"]
+        given = "".join(f"{name}={shlex.quote(value)} " for name, value in self.env.items())
+        typed = given + shlex.join(self._words(self.revert_))
+        return [f"(cd {shlex.quote(self.cwd)} && {typed})" if self.cwd else typed]
 
     def _ask(self, ctx: StepContext) -> Probed:
         """Nothing but a person can tell."""
@@ -184,5 +243,18 @@ class CommandStep(Step):
     def _run(self, ctx: StepContext, argv: Argv) -> CommandResult:
         return ctx.commands.run(argv, shell=self.shell, cwd=self.cwd, env=self.env, timeout=ctx.remaining())
 
+    def _programs(self) -> list[tuple[str, Argv]]:
+        given = (
+            ("run", self.run),
+            ("verify", self.verify_),
+            ("probe", self.probe_),
+            ("revert", self.revert_),
+        )
+        return [(key, argv) for key, argv in given if argv]
+
     def _show(self, argv: Argv | None) -> str:
-        return f"`{' '.join(argv or ()) if self.shell else shlex.join(argv or ())}`"
+        return f"`{shlex.join(self._words(argv or ()))}`"
+
+    def _words(self, argv: Argv) -> Argv:
+        """What runs, to the letter."""
+        return ("/bin/sh", "-c", argv[0], *(("sh", *argv[1:]) if argv[1:] else ())) if self.shell else argv

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from tracseq_migrate.errors import InvalidSetup, StepFailed
-from tracseq_migrate.ports import FlagFile, Route, Unreachable
+from tracseq_migrate.ports import FlagFile, Route, Routes, Unreachable
 from tracseq_migrate.routing import proof, stranded, values
-from tracseq_migrate.routing.flip import OWED, SWITCHING, Flip, carry_out, declare, put_back, see
-from tracseq_migrate.routing.readback import CONNECTIONS, describe, disagreements, wrong_flags
+from tracseq_migrate.routing.flip import OWED, SWITCHING, Flip, carry_out, clear_up, declare, put_back, see
+from tracseq_migrate.routing.readback import CONNECTIONS, Disagreement, describe, disagreements, wrong_flags
 from tracseq_migrate.step import (
+    NO_HANDS,
+    Adopted,
     Concern,
     Done,
     Evidence,
     Found,
+    Hands,
     Loss,
     LossRefused,
     Preview,
@@ -77,7 +81,7 @@ class FlagsStep(Step):
             ]
         return []
 
-    def fits(self, routes: Mapping[str, Route], monolith: str) -> list[str]:
+    def fits(self, routes: Routes, monolith: str) -> list[str]:
         if not isinstance(self.writes, dict):
             return []
         turned = {routes[flag].service for flag, on in self.set_.items() if on and flag in routes}
@@ -295,8 +299,61 @@ class FlagsStep(Step):
         )
         return Probed(Found.PARTLY, f"{detail}; {not_new or not_old}")
 
+    def adopt(self, ctx: StepContext) -> Adopted:
+        try:
+            store = ctx.flags.read()
+        except InvalidSetup as error:
+            return Adopted(Found.UNKNOWN, error.message)
+        declared = [values.read(store.values.get(flag)) for flag in self.set_]
+        off = {flag: not value for flag, value in self.set_.items()}
+        everywhere = [*ctx.gateway.instances, None]
+
+        def wrong(expect: Mapping[str, bool]) -> list[Disagreement]:
+            timeout = ctx.remaining(5.0)
+            return disagreements(ctx.gateway, expect, instances=everywhere, connections=1, timeout=timeout)
+
+        not_on = wrong(self.set_)
+        silent = [item for item in not_on if item.silent]
+        if silent:
+            return Adopted(Found.UNKNOWN, describe(silent))
+        if not_on or declared != list(self.set_.values()):
+            as_before = not wrong(off) and declared == list(off.values())
+            told = describe(not_on) or f"{store.location} does not declare what is effective"
+            return Adopted(Found.NOT_DONE if as_before else Found.PARTLY, told)
+        try:
+            evidence = tuple(self.verify(ctx))
+        except StepFailed as error:
+            return Adopted(Found.UNKNOWN if error.unknown else Found.PARTLY, error.message)
+        except Unreachable as error:
+            return Adopted(Found.UNKNOWN, str(error))
+        stores = self._stores(ctx)
+        assumed_ = [
+            f"{flag} was {values.spell(was)} before, because the plan turns it {'off' if was else 'on'}; "
+            "what it was, and how it was written, cannot be known"
+            for flag, was in off.items()
+        ]
+        assumed_ += [
+            f"what {service} kept before cannot be known: going back counts every row of {database} as written since, "
+            "and rows that were deleted there cannot be counted"
+            for service, database in stores.items()
+        ]
+        undo: Undo = {
+            "location": store.location,
+            "values": {flag: values.spell(was) for flag, was in off.items()},
+            "effective": off,
+            "instances": list(ctx.gateway.instances),
+            "manifests": {},
+            "unknown_before": stores,
+        }
+        return Adopted(
+            Found.DONE, evidence[0].text, undo, tuple(assumed_), evidence, checkpoints=("declared", SWITCHING)
+        )
+
     def losses(self, ctx: StepContext, undo: Undo) -> list[Loss]:
         found: list[Loss] = []
+        for database in undo.get("unknown_before", {}).values():
+            before = stranded.unknown_before(database)
+            found.extend(stranded.written_since(ctx.databases, before, timeout=ctx.remaining(120.0)))
         for service in self._uncounted(ctx):
             raise Unreachable(f"what {service} keeps", "the environment names no database for it")
         for digest in undo["manifests"].values():
@@ -333,6 +390,7 @@ class FlagsStep(Step):
                 raise LossRefused(losses)
 
         if self.probe(ctx, undo, checkpoints).found is Found.NOT_DONE:
+            clear_up(ctx, back)
             ctx.journal.settle(OWED)
             evidence = [Evidence("the flags were as before already")]
         else:
@@ -385,19 +443,28 @@ class FlagsStep(Step):
             if kind == "stranded" and service not in ctx.stores
         ]
 
-    def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
-        lines = []
+    def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
+        file = shlex.quote(hands.flag_file or str(undo["location"]))
+        lines = [f"# set the flags in {file} as they were"]
         for flag, value in undo["values"].items():
+            at_its_line = rf"^([[:space:]]*(export[[:space:]]+)?{flag}[[:space:]]*=).*"
             if value is None:
-                lines.append(f"in {undo['location']}: take the line of {flag} away")
-            else:
-                lines.append(f"in {undo['location']}: {flag}={value}")
+                lines.append(f"sed -i -E --follow-symlinks {shlex.quote(f'/{at_its_line}/d')} {file}")
+                continue
+            spelled = "".join(f"\\{letter}" if letter in r"\&|" else letter for letter in value)
+            there = shlex.quote(f"s|{at_its_line}|\\1{spelled}|")
+            added = f"echo {shlex.quote(f'{flag}={value}')} >> {file}"
+            lines.append(f"sed -i -E --follow-symlinks {there} {file}")
+            lines.append(f"grep -qE {shlex.quote(at_its_line)} {file} || {added}")
         instances = undo.get("instances") or ["every gateway instance"]
-        lines.append(f"start anew, one after the other, so that each reads the file: {', '.join(instances)}")
+        lines.append(
+            f"# start anew, one after the other, so that each reads the file: {', '.join(instances)}"
+        )
+        lines += hands.reload
         for flag, on in undo["effective"].items():
-            key = routes[flag].key if flag in routes else flag
+            key = routes[flag].key if flag in routes else hands.keys.get(flag, flag)
             lines.append(
-                f"GET /routing-status at every instance: feature_flags.{key} must be {values.spell(on)}"
+                f"# GET /routing-status at every instance: feature_flags.{key} must be {values.spell(on)}"
             )
         return lines
 

@@ -33,7 +33,7 @@ from tracseq_migrate.step import (
 class Expectation(BaseModel):
     """What an answer must be: everything named must hold."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     status: int | tuple[int, ...] = 200
     json_: dict[str, Any] | None = Field(default=None, alias="json")
@@ -72,7 +72,9 @@ def _missing(wanted: Any, have: Any, path: str) -> list[str]:
             )
         ]
     if type(wanted) is not type(have) or wanted != have:
-        return [f"{path or 'the answer'} is {json.dumps(have)[:80]}, not {json.dumps(wanted)}"]
+        found = json.dumps(have)
+        shown = found if len(found) <= 80 else f"{found[:79]}…"
+        return [f"{path or 'the answer'} is {shown}, not {json.dumps(wanted)}"]
     return []
 
 

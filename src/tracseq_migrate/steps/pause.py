@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from tracseq_migrate.step import (
     NO_EFFECT,
+    Adopted,
     Done,
     Effect,
     Evidence,
@@ -60,6 +61,9 @@ class PauseStep(Step):
             )
             for approval in ctx.approvals(ctx.step_id)
         ]
+
+    def adopt(self, ctx: StepContext) -> Adopted:
+        return Adopted(Found.NOT_DONE, "a signature cannot be rebuilt: a person signs again")
 
     def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
         return Probed(Found.NOT_DONE, "a question changes nothing, so it is asked again")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import Route
+from tracseq_migrate.ports import Route, Routes
 from tracseq_migrate.routing import proof
 from tracseq_migrate.step import (
     NO_EFFECT,
@@ -62,12 +62,11 @@ class RouteStep(Step):
             if not path.startswith(self.prefix)
         ]
 
-    def fits(self, routes: Mapping[str, Route], monolith: str) -> list[str]:
-        behind = {route.service for route in routes.values() if route.prefix == self.prefix}
+    def fits(self, routes: Routes, monolith: str) -> list[str]:
+        behind = routes.behind(self.prefix)
         if not behind:
             return [f"no flag of the environment routes the prefix {self.prefix!r}"]
-        others = {route.service for route in routes.values()} - behind
-        if self.answered_by in others:
+        if self.answered_by in routes.services and self.answered_by not in behind:
             return [f"no flag of the environment sends {self.prefix!r} to {self.answered_by}"]
         return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
@@ -10,12 +11,15 @@ from pydantic import Field
 
 from tracseq_migrate import duration
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import Route, ServiceState, Unreachable
+from tracseq_migrate.ports import Answer, Route, ServiceState, Unreachable
 from tracseq_migrate.step import (
+    NO_HANDS,
+    Adopted,
     Concern,
     Done,
     Evidence,
     Found,
+    Hands,
     Preview,
     PreviewLine,
     Probed,
@@ -78,10 +82,9 @@ class ServicesStep(Step):
                 )
                 continue
             if state is ServiceState.EXTERNAL and name in self.up:
-                try:
-                    self._see_health(ctx, name)
-                except (StepFailed, Unreachable) as error:
-                    text = f"{name} is started by somebody else, and is not healthy: {error}"
+                seen = self._see_health(ctx, (name,))[name]
+                if not isinstance(seen, Evidence):
+                    text = f"{name} is started by somebody else, and is not healthy: {seen}"
                     found.append(Concern(f"{name} is healthy", "fail", text, f"Start {name} first."))
             elif state is ServiceState.EXTERNAL:
                 text = f"{name} is started and stopped by somebody else"
@@ -127,12 +130,15 @@ class ServicesStep(Step):
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
         for name, verb in self._verbs():
             self._bring(ctx, name, up=verb == "start")
-        for name in self.up:
-            self._await_health(ctx, name)
+        self._await_health(ctx, self.up)
         return Done()
 
     def verify(self, ctx: StepContext) -> list[Evidence]:
-        evidence = [self._see_health(ctx, name) for name in self.up]
+        evidence = []
+        for seen in self._see_health(ctx, self.up).values():
+            if not isinstance(seen, Evidence):
+                raise seen
+            evidence.append(seen)
         for name in self.down:
             state = _state(ctx, name)
             if state is not ServiceState.STOPPED:
@@ -160,6 +166,37 @@ class ServicesStep(Step):
             return Probed(Found.NOT_DONE, detail)
         return Probed(Found.DONE if len(wanted) == len(states) else Found.PARTLY, detail)
 
+    def adopt(self, ctx: StepContext) -> Adopted:
+        try:
+            states = {name: _state(ctx, name) for name in self._names}
+        except Unreachable as error:
+            return Adopted(Found.UNKNOWN, str(error))
+        detail = ", ".join(f"{name} is {state}" for name, state in states.items())
+        wanted = [name for name, verb in self._verbs() if _as_wanted(states[name], verb)]
+        if len(wanted) < len(states):
+            return Adopted(Found.PARTLY if wanted else Found.NOT_DONE, detail)
+        try:
+            evidence = tuple(self.verify(ctx))
+        except StepFailed as error:
+            return Adopted(Found.PARTLY, f"{detail}; but {error.message}")
+        except Unreachable as error:
+            return Adopted(Found.UNKNOWN, str(error))
+        running, stopped = str(ServiceState.RUNNING), str(ServiceState.STOPPED)
+        before, assumed_ = {}, []
+        for name, verb in self._verbs():
+            if states[name] is ServiceState.EXTERNAL:
+                before[name] = str(ServiceState.EXTERNAL)
+            elif verb == "stop":
+                before[name] = running
+                assumed_.append(f"{name} ran before, because the plan stops it: going back starts it")
+            elif ctx.keep_running:
+                before[name] = running
+                assumed_.append(f"{name} ran before, as --keep-running says: going back leaves it running")
+            else:
+                before[name] = stopped
+                assumed_.append(f"{name} was stopped before, because the plan starts it: going back stops it")
+        return Adopted(Found.DONE, detail, {"before": before}, tuple(assumed_), evidence)
+
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
         before: dict[str, str] = undo["before"]
         evidence = []
@@ -171,7 +208,7 @@ class ServicesStep(Step):
             ran = was in (ServiceState.RUNNING, ServiceState.STARTING)
             self._bring(ctx, name, up=ran)
             if ran:
-                self._await_health(ctx, name)
+                self._await_health(ctx, (name,))
             state = _state(ctx, name)
             if not _same(str(state), was):
                 raise StepFailed(f"{name} is {state}; before the run it was {was}")
@@ -179,13 +216,17 @@ class ServicesStep(Step):
             evidence.append(Evidence(f"{name} is {word}", {"service": name, "state": str(state)}))
         return evidence
 
-    def manual(self, undo: Undo, routes: Mapping[str, Route]) -> list[str]:
+    def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
         before: dict[str, str] = undo["before"]
         ran = (ServiceState.RUNNING, ServiceState.STARTING)
         return [
-            *(f"start {name} (it was {before[name]})" for name in reversed(self.down) if before[name] in ran),
             *(
-                f"stop {name} (it was {before[name]})"
+                hands.service(name, "start", f"it was {before[name]}")
+                for name in reversed(self.down)
+                if before[name] in ran
+            ),
+            *(
+                hands.service(name, "stop", f"it was {before[name]}")
                 for name in reversed(self.up)
                 if before[name] not in (*ran, ServiceState.EXTERNAL)
             ),
@@ -206,12 +247,16 @@ class ServicesStep(Step):
             ctx.say(f"stopping {name}")
             ctx.services.down(name, timeout=ctx.remaining())
 
-    def _await_health(self, ctx: StepContext, name: str) -> None:
+    def _await_health(self, ctx: StepContext, names: Sequence[str]) -> None:
         while True:
-            try:
-                self._see_health(ctx, name)
+            sick = {
+                name: seen
+                for name, seen in self._see_health(ctx, names).items()
+                if not isinstance(seen, Evidence)
+            }
+            if not sick:
                 return
-            except (StepFailed, Unreachable) as error:
+            for name, error in sick.items():
                 state = _state(ctx, name)
                 if ctx.late or state is ServiceState.FAILED:
                     tail = ctx.services.tail(name, 8).strip()
@@ -223,26 +268,42 @@ class ServicesStep(Step):
                 if ctx.interrupt.requested:
                     raise StepFailed(f"interrupted while {name} was not healthy yet: {error}") from error
                 ctx.say(f"{name}: {error}; asking again")
-                ctx.clock.sleep(_PAUSE)
+            names = tuple(sick)
+            ctx.clock.sleep(_PAUSE)
 
-    def _see_health(self, ctx: StepContext, name: str) -> Evidence:
-        """A 200 whose JSON, where it is JSON, says healthy, from the service itself and not from the monolith."""
+    def _see_health(
+        self, ctx: StepContext, names: Sequence[str]
+    ) -> dict[str, Evidence | StepFailed | Unreachable]:
+        """Of each service, all asked at once: a 200 whose JSON, where it is JSON, says healthy, from the service itself and
+        not from the monolith; or why it is not seen to be healthy."""
+        asked = [(name, ctx.health[name]) for name in names]
+        answers = dict(zip(names, ctx.http.ask_all(asked, timeout=ctx.remaining(5.0)), strict=True))
+        monolith: object = None
+        if any(
+            name != ctx.monolith and isinstance(answer, Answer) and _json_object(answer.body).get("service")
+            for name, answer in answers.items()
+        ):
+            with contextlib.suppress(Unreachable):
+                path = ctx.health[ctx.monolith]
+                other = ctx.http.request(ctx.monolith, path, timeout=ctx.remaining(5.0))
+                monolith = _json_object(other.body).get("service")
+        return {name: self._judge(ctx, name, answer, monolith) for name, answer in answers.items()}
+
+    def _judge(
+        self, ctx: StepContext, name: str, answer: Answer | Unreachable, monolith: object
+    ) -> Evidence | StepFailed | Unreachable:
+        """``monolith`` is what the monolith calls itself, None where that is not known."""
+        if isinstance(answer, Unreachable):
+            return answer
         path = ctx.health[name]
-        answer = ctx.http.request(name, path, timeout=ctx.remaining(5.0))
         if answer.status != 200:
-            raise StepFailed(f"GET {path} at {name} answers {answer.status}")
+            return StepFailed(f"GET {path} at {name} answers {answer.status}")
         mine = _json_object(answer.body)
         status = mine.get("status")
         if isinstance(status, str) and status.lower() not in ("healthy", "ok", "up", "pass"):
-            raise StepFailed(f"GET {path} at {name} says status {status!r}")
-        if name != ctx.monolith and mine.get("service"):
-            try:
-                other = ctx.http.request(ctx.monolith, ctx.health[ctx.monolith], timeout=ctx.remaining(5.0))
-                theirs = _json_object(other.body).get("service")
-            except Unreachable:
-                theirs = None
-            if theirs == mine["service"]:
-                raise StepFailed(f"{ctx.http.url(name)} is {theirs!r}, the monolith, not {name}")
+            return StepFailed(f"GET {path} at {name} says status {status!r}")
+        if name != ctx.monolith and mine.get("service") and mine["service"] == monolith:
+            return StepFailed(f"{ctx.http.url(name)} is {monolith!r}, the monolith, not {name}")
         return Evidence(
             f"{name} is healthy ({answer.status} in {duration.show(answer.seconds)})",
             {"service": name, "status": answer.status, "seconds": round(answer.seconds, 6)},
@@ -255,6 +316,13 @@ class ServicesStep(Step):
         except Unreachable as error:
             return not error.refused
         return True
+
+
+def _as_wanted(state: ServiceState, verb: str) -> bool:
+    """Whether a service is as its verb would leave it; of an external one only its health can tell."""
+    return state is (ServiceState.RUNNING if verb == "start" else ServiceState.STOPPED) or (
+        state is ServiceState.EXTERNAL
+    )
 
 
 def _state(ctx: StepContext, name: str) -> ServiceState:

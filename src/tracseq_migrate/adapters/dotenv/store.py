@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from tracseq_migrate.adapters import durable
+from tracseq_migrate.adapters import durable, swapping
 from tracseq_migrate.adapters.dotenv.findings import findings
 from tracseq_migrate.adapters.dotenv.text import EditError, FlagText, difference
 from tracseq_migrate.errors import InvalidSetup, StepFailed
 from tracseq_migrate.ports import FlagChange, FlagFile
 
-_MAX_BYTES = 1024 * 1024
+_MAX_BYTES = 64 * 1024
+"""Some thousand lines, more than any gateway has variables: reading takes as long as python-dotenv's parser does."""
 
 WriteMode = Literal["auto", "atomic", "in-place"]
 
@@ -56,7 +57,7 @@ class DotenvFlagStore:
 
     def read(self) -> FlagFile:
         body = self._bytes()
-        if self._torn(body):
+        if self._torn(body) or self._swapped_out():
             # Perhaps another process is writing it over at this moment: look again when it is done.
             with contextlib.suppress(TimeoutError), durable.exclusively(self._target.parent):
                 body = self._bytes()
@@ -107,24 +108,20 @@ class DotenvFlagStore:
                 f"{self._path}: {error}", hint="Mend the file by hand, then try again."
             ) from error
         if new == body:
+            self._refuse_torn(body)
+            with contextlib.suppress(OSError):
+                self._clear_up()
             return body
         if why := self._why_not_writable():
             raise StepFailed(f"the flag file {self._path}: {why}")
         self._refuse_torn(body)
         target = self._target
-        for copy in self._copies():
-            copy.unlink(missing_ok=True)
-        durable.remove_leftovers(target)
+        self._clear_up()
         if self._write == "in-place" or (self._write == "auto" and _must_stay(target)):
             self._write_over(target, body, new)
         else:
             try:
-                durable.replace(
-                    target,
-                    new,
-                    like=target,
-                    last_look=lambda: self._refuse_changed(self._bytes(), expected),
-                )
+                self._replace(target, body, new)
             except PermissionError:
                 # The owner could not be kept, or the folder takes no new file. The file itself may still be
                 # written.
@@ -138,6 +135,30 @@ class DotenvFlagStore:
                 unknown=True,
             )
         return new
+
+    def _replace(self, target: Path, old: bytes, new: bytes) -> None:
+        """A new file takes the old one's place; whatever others write at this moment is never lost by it."""
+        slot = target.with_name(f"{_copy_prefix(target)}{_digest(old)[:12]}-{_digest(new)[:12]}.swap")
+        try:
+            swapping.swap_in(target, new, slot=slot, expected=lambda found: found == old)
+        except swapping.Unsupported:
+            # A window of microseconds is left here, between the last look and the move.
+            durable.replace(
+                target, new, like=target, last_look=lambda: self._refuse_changed(self._bytes(), _digest(old))
+            )
+        except swapping.Changed:
+            raise self._changed_meanwhile() from None
+        except swapping.Kept as kept:
+            raise StepFailed(
+                f"the flag file {self._path} was changed twice by others while it was written",
+                hint=f"The later change is in the file, the earlier one in {kept.slot}: put them together by hand.",
+                unknown=True,
+            ) from None
+        except FileNotFoundError:
+            raise StepFailed(
+                f"the flag file {self._path} was removed by somebody else meanwhile; it was left so",
+                hint="Find out who removed it and why; put it back, then try again.",
+            ) from None
 
     def _write_over(self, target: Path, old: bytes, new: bytes) -> None:
         """Write the same file over, so that it keeps its place; a copy of the old bytes lies ready."""
@@ -169,6 +190,13 @@ class DotenvFlagStore:
                 copy.unlink(missing_ok=True)
                 durable.sync_folder(folder)
 
+    def _clear_up(self) -> None:
+        """Remove what writes that were cut off have left; the file itself was found to be whole."""
+        target = self._target
+        for copy in (*self._copies(), *_leftovers(target.parent, target, "swap")):
+            copy.unlink(missing_ok=True)
+        durable.remove_leftovers(target)
+
     @property
     def _target(self) -> Path:
         return Path(os.path.realpath(self._path))
@@ -176,13 +204,7 @@ class DotenvFlagStore:
     def _copies(self) -> list[Path]:
         """What in-place writes that were cut off have left; their names tell the file before and after."""
         target = self._target
-        pattern = re.compile(re.escape(_copy_prefix(target)) + r"[0-9a-f]{12}-[0-9a-f]{12}\.before")
-        try:
-            return sorted(
-                entry for entry in (self._safety or target.parent).iterdir() if pattern.fullmatch(entry.name)
-            )
-        except OSError:
-            return []
+        return _leftovers(self._safety or target.parent, target, "before")
 
     def _torn(self, body: bytes) -> Path | None:
         """The copy of a cut-off write, where the file is neither what it was nor what it was to become."""
@@ -194,7 +216,25 @@ class DotenvFlagStore:
                 return copy
         return None
 
+    def _swapped_out(self) -> Path | None:
+        """What another had written, in the hand of a write of ours that was cut off at that very moment."""
+        target = self._target
+        for slot in _leftovers(target.parent, target, "swap"):
+            before, after = slot.name.removesuffix(".swap")[-25:].split("-")
+            with contextlib.suppress(FileNotFoundError):
+                if slot.is_symlink() or not slot.is_file():
+                    return slot
+                if _digest(slot.read_bytes())[:12] not in (before, after):
+                    return slot
+        return None
+
     def _refuse_torn(self, body: bytes) -> None:
+        if slot := self._swapped_out():
+            raise InvalidSetup(
+                f"the flag file {self._path} was being changed by somebody else when writing it was cut off;"
+                f" their version is in {slot}",
+                hint=f"Compare the two, put into the file what is missing, then remove {slot}.",
+            )
         if copy := self._torn(body):
             raise InvalidSetup(
                 f"the flag file {self._path} may be torn: writing it was cut off by a crash",
@@ -261,7 +301,7 @@ class DotenvFlagStore:
             os.close(descriptor)
         if len(body) > _MAX_BYTES:
             raise InvalidSetup(
-                f"the flag file {self._path} is larger than 1 MiB",
+                f"the flag file {self._path} is larger than 64 KiB",
                 hint=f"Set {where} to the file that the gateway reads.",
             )
         return body
@@ -276,10 +316,14 @@ class DotenvFlagStore:
 
     def _refuse_changed(self, body: bytes, expected: str) -> None:
         if _digest(body) != expected:
-            raise StepFailed(
-                f"the flag file {self._path} was changed by somebody else meanwhile; it was left as it is",
-                hint="Look at what changed, then try again.",
-            )
+            raise self._changed_meanwhile()
+
+    def _changed_meanwhile(self) -> StepFailed:
+        return StepFailed(
+            f"the flag file {self._path} was changed by somebody else meanwhile, or is being written now;"
+            " it was left as it is",
+            hint="Look at what changed (and `lsof` at who has it open), then try again.",
+        )
 
     def _failed(self, error: OSError) -> StepFailed:
         if isinstance(error, durable.SyncError):
@@ -326,6 +370,15 @@ def _overwrite(descriptor: int, old: bytes, new: bytes) -> None:
 def _copy_prefix(target: Path) -> str:
     """Names the copies of one file, also in a folder where those of others lie."""
     return f".{target.name[:80]}.{_digest(os.fsencode(target))[:8]}."
+
+
+def _leftovers(folder: Path, target: Path, ending: str) -> list[Path]:
+    """Copies of a file before and after, which a write that was cut off has left."""
+    pattern = re.compile(re.escape(_copy_prefix(target)) + rf"[0-9a-f]{{12}}-[0-9a-f]{{12}}\.{ending}")
+    try:
+        return sorted(entry for entry in folder.iterdir() if pattern.fullmatch(entry.name))
+    except OSError:
+        return []
 
 
 def _must_stay(target: Path) -> bool:

@@ -12,10 +12,11 @@ import io
 import re
 from bisect import bisect_right
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 from dotenv.parser import parse_stream
+
+from tracseq_migrate.frozen import frozen
 
 # What pydantic reads as a boolean, without regard to case. Padding is not forgiven.
 TRUE_WORDS = frozenset({"true", "1", "yes", "on", "t", "y"})
@@ -30,11 +31,18 @@ _COMMENT = re.compile(r"\s+#.*", re.DOTALL)
 _BARE = re.compile(r"[^\s'\"#$\\=]+")
 
 
+def folded(name: str) -> str:
+    """A name without its letter case, in capitals as flags are. The gateway compares small letters, and not every capital has
+    one small letter: USE_\u017fTORAGE is another name than USE_STORAGE, though their capitals are the same."""
+    small = name.lower()
+    return small.upper() if small.isascii() else small
+
+
 class EditError(ValueError):
     """The text cannot be changed as asked without changing something else too."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """A binding, a comment or something unreadable: ``text[start:end]``, without the line break behind it.
 
@@ -95,7 +103,12 @@ class FlagText:
         for line in self.lines:
             if line.key is not None:
                 by_spelling[line.key] = line
-        by_name = {key.upper(): line for key, line in by_spelling.items() if line.value is not None}
+        # A name without `=` declares nothing, and still takes the place of another spelling that came up before it.
+        by_name = {
+            name: line
+            for name, line in {folded(key): line for key, line in by_spelling.items()}.items()
+            if line.value is not None
+        }
         nested = self._nested_prefix.upper()
         plain = {name: line for name, line in by_name.items() if not name.startswith(nested)}
         return plain | {
@@ -104,7 +117,7 @@ class FlagText:
 
     def names(self, line: Line) -> str | None:
         """The flag that a line is about, in capitals and without the nested prefix."""
-        return None if line.key is None else line.key.upper().removeprefix(self._nested_prefix.upper())
+        return None if line.key is None else folded(line.key).removeprefix(self._nested_prefix.upper())
 
     def values(self) -> dict[str, str]:
         return {flag: line.value for flag, line in self.declared.items() if line.value is not None}

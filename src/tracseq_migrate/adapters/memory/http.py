@@ -63,6 +63,15 @@ class MemoryHttp:
             answer = self.otherwise.get(target, Answer(404, (("Content-Length", "0"),), b"", 0.0))
         return answer(request) if callable(answer) else answer
 
+    def ask_all(self, asked: Sequence[tuple[str, str]], *, timeout: float) -> list[Answer | Unreachable]:
+        told: list[Answer | Unreachable] = []
+        for target, path in asked:
+            try:
+                told.append(self.request(target, path, timeout=timeout))
+            except Unreachable as error:
+                told.append(error)
+        return told
+
 
 class MemoryProber:
     """`Prober` that asks each target once at the start and once at the end."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
-from tracseq_migrate.errors import Locked
+from tracseq_migrate.errors import Locked, NotAllowed, Residue
 from tracseq_migrate.journal import chain
-from tracseq_migrate.ports import Draft, Event, Holder, LeaseInfo
+from tracseq_migrate.ports import Draft, Event, Holder, LeaseInfo, Life, Record, Sighting
 
 
 class MemoryLease:
@@ -21,6 +20,8 @@ class MemoryLease:
         self.epoch = 0
         self._ttl = ttl
         self._expired = False
+        self._taken_by: Holder | None = None
+        self.life: Life = "alive"
         self._guard = threading.RLock()
 
     def acquire(self, holder: Holder, *, timeout: float) -> LeaseInfo:
@@ -31,6 +32,7 @@ class MemoryLease:
                     now = datetime.now(UTC)
                     self.epoch += 1
                     self._expired = False
+                    self._taken_by = None
                     self.info = LeaseInfo(holder, self.epoch, now, now + timedelta(seconds=self._ttl))
                     return self.info
                 if time.monotonic() >= deadline:
@@ -45,7 +47,14 @@ class MemoryLease:
         with self._guard:
             if self.epoch == epoch and self.info is not None:
                 return
-            why = f"it was taken over by {_who(self.info)}" if self.info else "it was given back"
+            by = self._taken_by
+            why = (
+                f"it was taken over by {_who(self.info)}"
+                if self.info
+                else f"it was taken away by {by.person} on {by.host}, pid {by.pid}, `{by.command}`"
+                if by and self.epoch != epoch
+                else "it was given back"
+            )
         raise Locked(f"this run no longer holds the lock: {why}; {outcome}")
 
     def release(self, epoch: int) -> None:
@@ -53,8 +62,24 @@ class MemoryLease:
             if self.epoch == epoch:
                 self.info = None
 
+    def take_away(self, holder_id: str, by: Holder) -> LeaseInfo:
+        with self._guard:
+            info = self.info
+            if info is None or info.holder.holder_id != holder_id:
+                now = f"{_who(info)} does ({info.holder.holder_id})" if info else "nobody does"
+                raise NotAllowed(f"holder {holder_id} does not hold the lock any more: {now}")
+            self.epoch += 1
+            self.info, self._expired, self._taken_by = None, False, by
+            return info
+
     def show(self) -> LeaseInfo | None:
         return self.info
+
+    def look(self) -> Sighting | None:
+        """``life`` is what a test says that is seen of the holder."""
+        if self.info is None:
+            return None
+        return Sighting(self.info, "silent" if self._expired else self.life, "as it is in memory")
 
     def abandon(self) -> None:
         """The holder dies: the lease is free at once."""
@@ -66,9 +91,10 @@ class MemoryLease:
 
 
 class MemoryJournal:
-    """A `JournalStore` in lists: ``events`` and ``attachments`` are there to be looked at.
+    """A `JournalStore` and `JournalVault` in lists: ``events`` and ``attachments`` are there to be looked at.
 
-    ``lease`` is the lease that fences it; a journal that is given none makes its own.
+    ``lease`` is the lease that fences it; a journal that is given none makes its own. ``acknowledged`` is the last event that
+    it remembers beside the events: take events away, and it knows that they are lost.
     """
 
     location = "memory"
@@ -77,6 +103,9 @@ class MemoryJournal:
         self.lease = lease or MemoryLease()
         self.events: list[Event] = []
         self.attachments: dict[str, bytes] = {}
+        self.acknowledged = (0, chain.GENESIS)
+        self.fold: bytes | None = None
+        self.kept: list[list[Event]] = []
         self._guard = threading.Lock()
 
     def append(self, drafts: Sequence[Draft], *, epoch: int | None, at: datetime) -> list[Event]:
@@ -89,19 +118,70 @@ class MemoryJournal:
                 event = chain.seal(draft, len(self.events) + len(appended) + 1, at, previous)
                 previous = event.hash
                 appended.append(event)
-            self.events.extend(appended)
+            self._take(appended)
             return appended
 
     def read(self, after: int = 0) -> Iterator[Event]:
         return iter([event for event in self.events if event.seq > after])
 
+    def records(self, after: int = 0) -> Iterator[Record]:
+        return map(chain.record_of, self.read(after))
+
+    def lost(self) -> str:
+        seq, digest = self.acknowledged
+        if not seq or (seq <= len(self.events) and self.events[seq - 1].hash == digest):
+            return ""
+        return (
+            f"the journal in memory ends with event {len(self.events)}, but event {seq} was acknowledged here"
+        )
+
+    def remembered(self) -> tuple[int, str] | None:
+        return self.acknowledged if self.acknowledged[0] else None
+
+    def kept_fold(self) -> bytes | None:
+        return self.fold
+
+    def keep_fold(self, body: bytes) -> None:
+        self.fold = body
+
     def attach(self, body: bytes) -> str:
-        digest = hashlib.sha256(body).hexdigest()
+        digest = chain.digest_of_body(body)
         self.attachments[digest] = bytes(body)
         return digest
 
     def attachment(self, digest: str) -> bytes:
         return self.attachments[digest]
+
+    def attached(self) -> list[str]:
+        return sorted(self.attachments)
+
+    def extend(self, records: Sequence[Record], bodies: Sequence[bytes], *, epoch: int) -> None:
+        with self._guard:
+            self.lease.refuse_fenced(epoch, "nothing was taken in")
+            previous = self.events[-1].hash if self.events else chain.GENESIS
+            if records and (records[0].seq, records[0].previous) != (len(self.events) + 1, previous):
+                raise Residue(f"event {records[0].seq} does not follow event {len(self.events)}")
+            self._take([chain.event_of(record) for record in records])
+        for body in bodies:
+            self.attach(body)
+
+    def install(self, records: Sequence[Record], bodies: Sequence[bytes], *, at: datetime) -> tuple[str, ...]:
+        if self.lease.info is not None:
+            raise Locked(f"a run is at work on the journal: {_who(self.lease.info)}")
+        self.kept.append(self.events)
+        self.events, self.acknowledged = [], (0, chain.GENESIS)
+        self._take([chain.event_of(record) for record in records])
+        for body in bodies:
+            self.attach(body)
+        return (f"memory kept {chain.stamp(at)}",)
+
+    def set_aside(self, *, at: datetime) -> tuple[str, ...]:
+        return self.install((), (), at=at)
+
+    def _take(self, events: Sequence[Event]) -> None:
+        self.events.extend(events)
+        if events:
+            self.acknowledged = (events[-1].seq, events[-1].hash)
 
 
 def _who(info: LeaseInfo) -> str:

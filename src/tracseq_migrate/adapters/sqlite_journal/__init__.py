@@ -2,5 +2,6 @@
 
 from tracseq_migrate.adapters.sqlite_journal.lease import SqliteLease
 from tracseq_migrate.adapters.sqlite_journal.store import SqliteJournal
+from tracseq_migrate.adapters.sqlite_journal.vault import SqliteVault
 
-__all__ = ["SqliteJournal", "SqliteLease"]
+__all__ = ["SqliteJournal", "SqliteLease", "SqliteVault"]

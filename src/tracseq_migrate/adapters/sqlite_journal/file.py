@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 from tracseq_migrate.adapters.durable import sync_folder
+from tracseq_migrate.adapters.sqlite_journal.beside import FoldFile, Head, HeadFile
+from tracseq_migrate.adapters.sqlite_journal.unshared import in_memory
 from tracseq_migrate.errors import InvalidSetup, Residue, TracseqMigrateError
+from tracseq_migrate.ports import Record
 
 # "TSQM": tells our files from every other SQLite file, also for the program `file`.
 APPLICATION_ID = 0x5453514D
 SCHEMA_VERSION = 1
+
+INSERT = (
+    "INSERT INTO events (seq, at, type, week, run_id, step, data, previous, hash)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+ATTACH = "INSERT INTO attachments VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -29,7 +40,7 @@ CREATE TABLE events (
     step TEXT NOT NULL,
     data TEXT NOT NULL,
     previous TEXT NOT NULL,
-    hash TEXT NOT NULL UNIQUE
+    hash TEXT NOT NULL
 );
 CREATE TRIGGER events_in_order BEFORE INSERT ON events
     WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
@@ -65,6 +76,14 @@ INSERT INTO lease VALUES (1, 0, 0, 0, '', '', '', 0, '', '', '', '', 0);
 # on it, so making the file must never overlap with another thread that opens it.
 _opening = threading.Lock()
 
+_MAKING = 3600.0
+"""Seconds after which a journal that is being made is not being made any more."""
+
+WAYS_OUT = (
+    "Put the last good copy of its folder back, or `tracseq-migrate state import FILE`; without either, "
+    "`tracseq-migrate state adopt WEEK` looks at what is so."
+)
+
 
 class JournalFile:
     """One SQLite file by its path. ``busy`` bounds, in seconds, how long a writer waits for another."""
@@ -73,6 +92,9 @@ class JournalFile:
         self.path = path.absolute()
         self.environment = environment
         self.busy = busy
+        self.lock_path = self.path.with_name(f"{self.path.stem}.lease.lock")
+        self.head = HeadFile(self.path)
+        self.fold = FoldFile(self.path)
 
     def for_writing(self) -> sqlite3.Connection:
         """A connection that may write; makes the file (0600) and its folder (0700) where they are missing.
@@ -80,14 +102,21 @@ class JournalFile:
         Raises:
             InvalidSetup: the file belongs to something else, to another environment, or to a newer version of
                 this tool.
-            Residue: the file is damaged.
+            Residue: the file is damaged, or there was more in it, or there was one.
             TracseqMigrateError: the file cannot be made, opened or written.
         """
+        self._refuse_irregular()
+        # Looked at first by one who only reads: closing a file that was opened for writing folds its log into it, and what a
+        # torn log held would be gone.
+        lost = self.lost()
+        if lost:
+            raise Residue(lost, state="What is there was left as it is.", hint=WAYS_OUT)
         with _opening, self.translating("open"):
             if not self.path.exists():
-                self._make()
+                self.make(self.path)
             elif self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o600)
+            self._clear_up()
             connection = self._connect("mode=rw")
         try:
             with self.translating("open"):
@@ -104,30 +133,88 @@ class JournalFile:
 
         Works in a folder that may not be written. Raises as `for_writing` does.
         """
+        self._refuse_irregular()
         with _opening:
             with self.translating("read"):
                 if not self.path.exists():
                     return None
-            for query in ("mode=ro", "mode=ro&immutable=1"):
-                connection = self._connect(query)
-                try:
-                    self._recognise(connection)
-                except sqlite3.Error as error:
-                    connection.close()
-                    # In a folder that may not be written the shared memory of the write-ahead log cannot be
-                    # made. Without a log nobody writes either, so the file itself is the whole truth.
-                    cannot_open = error.sqlite_errorcode & 0xFF in (
-                        sqlite3.SQLITE_CANTOPEN,
-                        sqlite3.SQLITE_READONLY,
-                    )
-                    if "immutable" not in query and cannot_open and not self._has_log():
-                        continue
+                connection = self._connect("mode=ro")
+            try:
+                self._recognise(connection)
+            except sqlite3.Error as error:
+                connection.close()
+                if not _no_shared_memory(error):
                     raise self.translated(error, "read") from error
-                except BaseException:
-                    connection.close()
-                    raise
-                return connection
-        raise AssertionError("unreachable: the second way of opening returns or raises")
+                return self._unshared()
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def _refuse_irregular(self) -> None:
+        """Raise `Residue` where there is something that is no file: a pipe would keep whoever opens it for ever."""
+        with self.translating("read"):
+            irregular = self.path.exists() and not self.path.is_file()
+        if irregular:
+            raise Residue(
+                f"{self.path} is not a regular file, so it is no journal",
+                state="It was left as it is.",
+                hint=WAYS_OUT,
+            )
+
+    def _unshared(self) -> sqlite3.Connection:
+        """A connection that reads where the shared memory of the write-ahead log cannot be made.
+
+        So in a folder that may not be written, and on a full disk. Nobody writes then, who would have made it: without a log the
+        file itself is the whole truth, and with one the two together.
+        """
+        with self.translating("read"):
+            connection = in_memory(self.path) if self._has_log() else self._connect("mode=ro&immutable=1")
+            try:
+                self._recognise(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def lost(self) -> str:
+        """What shows, beside the events, that there were more of them here than there are; empty where nothing does.
+
+        Raises as `for_reading` does.
+        """
+        head = self.head.read()  # before the events are looked at: it never claims more than is durable
+        connection = self.for_reading()
+        if connection is None:
+            with self.translating("read"):
+                left = [path.name for path in self.traces() if path.exists()]
+                made_meanwhile = self.path.exists()  # by another; a journal is there before its traces are
+            if not left or made_meanwhile:
+                return ""
+            return f"the journal {self.path} is gone: {', '.join(left)} beside it shows that there was one"
+        try:
+            with self.translating("read"):
+                return "" if head is None else self._shortened(connection, head)
+        finally:
+            connection.close()
+
+    def traces(self) -> tuple[Path, ...]:
+        """What a journal leaves beside itself."""
+        return (self.head.path, self.fold.path, self.path.with_name(f"{self.path.name}-wal"), self.lock_path)
+
+    def _shortened(self, connection: sqlite3.Connection, head: Head) -> str:
+        row = connection.execute("SELECT hash FROM events WHERE seq = ?", (head.seq,)).fetchone()
+        if row is not None and row[0] == head.hash:
+            return ""
+        if row is not None:
+            return (
+                f"event {head.seq} of the journal {self.path} is not the one that was acknowledged here "
+                f"({self.head.path.name} remembers it): the file was replaced"
+            )
+        (last,) = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+        return (
+            f"the journal {self.path} ends with event {last}, but event {head.seq} was acknowledged here "
+            f"({self.head.path.name} remembers it): {head.seq - last} events are lost"
+        )
 
     def identity(self) -> tuple[int, int] | None:
         """Which file is at the path now (device and inode); None where there is none."""
@@ -152,13 +239,23 @@ class JournalFile:
                 f"could not {doing} {where}: {error.strerror or error}",
                 hint=f"Make {self.path.parent} a folder that this user can write, with free space.",
             )
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
+            return TracseqMigrateError(
+                f"could not {doing} {where}: the disk is full, or has no room for its shared memory",
+                hint="Make room on its disk, then type the same command again.",
+            )
         # An error that Python's module raises itself (a closed connection, a wrong type) carries no code.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT):
             return Residue(
                 f"{where} is damaged: {error}",
                 state="The file was left as it is.",
-                hint=f"Keep a copy of {self.path} and its -wal file, then put the last good ones back.",
+                hint=WAYS_OUT,
+            )
+        if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) and self._on_a_read_only_disk():
+            return TracseqMigrateError(
+                f"could not {doing} {where}: its file system is read-only",
+                hint="Look at the system's log for why, mount it writable, then type the same command again.",
             )
         reasons = {
             sqlite3.SQLITE_FULL: (
@@ -167,7 +264,8 @@ class JournalFile:
             ),
             sqlite3.SQLITE_BUSY: (
                 f"another process has kept it busy for more than {self.busy:g} s",
-                "`tracseq-migrate lock show` names the other run; try again when it is done.",
+                "`tracseq-migrate lock show` names the other run, and says whether its process is stopped: then continue it "
+                "(`kill -CONT PID`) or end it (`kill PID`). Try again when it is done.",
             ),
             sqlite3.SQLITE_READONLY: ("it is read-only", f"Let this user write {self.path} and its folder."),
             sqlite3.SQLITE_PERM: ("this user may not", f"Let this user write {self.path} and its folder."),
@@ -192,42 +290,69 @@ class JournalFile:
             check_same_thread=False,
         )
 
+    def _on_a_read_only_disk(self) -> bool:
+        with contextlib.suppress(OSError):
+            return bool(os.statvfs(self.path.parent).f_flag & os.ST_RDONLY)
+        return False
+
     def _has_log(self) -> bool:
         log = self.path.with_name(self.path.name + "-wal")
         return log.exists() and log.stat().st_size > 0
 
-    def _make(self) -> None:
-        # Made whole under another name and then linked into place: whoever looks sees no file or a finished
-        # one, two who make it at once agree on one, and an empty file at this path is always damage.
-        self._make_folder(self.path.parent)
-        temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(6)}.new")
-        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    def make(self, path: Path) -> None:
+        """An empty journal at a path of this folder, which takes nobody's place; the folder, too, where it is missing.
+
+        Made whole under another name and then linked into place: whoever looks sees no file or a finished one, two who
+        make it at once agree on one, and an empty file at this path is always damage.
+        """
+        self.make_folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
         try:
-            temporary.chmod(0o600)
-            connection = sqlite3.connect(temporary, isolation_level=None)
-            try:
-                connection.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                connection.execute("INSERT INTO meta VALUES ('environment', ?)", (self.environment,))
-                (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            finally:
-                connection.close()
-            if mode != "wal":
-                raise InvalidSetup(
-                    f"{self.path.parent} is on a file system that cannot hold the journal (no shared memory)",
-                    hint="Set `state` to a folder on a local disk.",
-                )
+            self.build(temporary, (), ())
             with contextlib.suppress(FileExistsError):
-                os.link(temporary, self.path)
+                os.link(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-        sync_folder(self.path.parent)
+        sync_folder(path.parent)
 
-    def _make_folder(self, folder: Path) -> None:
+    def build(self, path: Path, records: Iterable[Record], bodies: Iterable[bytes]) -> None:
+        """A new journal file (0600) with these events and attachments, whole and synced when it returns.
+
+        Raises:
+            InvalidSetup: the file system cannot hold a journal.
+            FileExistsError, OSError, sqlite3.Error: it could not be made; a part of it may be left.
+        """
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+        connection = sqlite3.connect(path, isolation_level=None)
+        try:
+            connection.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute("INSERT INTO meta VALUES ('environment', ?)", (self.environment,))
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            with writing(connection):
+                connection.executemany(INSERT, records)
+                connection.executemany(ATTACH, ((hashlib.sha256(body).hexdigest(), body) for body in bodies))
+        finally:
+            connection.close()
+        if mode != "wal":
+            raise InvalidSetup(
+                f"{path.parent} is on a file system that cannot hold the journal (no shared memory)",
+                hint="Set `state` to a folder on a local disk.",
+            )
+
+    def _clear_up(self) -> None:
+        """Remove what a death in the making of a journal has left here; no making takes so long that it could be meant."""
+        with contextlib.suppress(OSError):
+            for left in self.path.parent.glob(f".{self.path.name}.*.new*"):
+                if time.time() - left.stat().st_mtime > _MAKING:
+                    left.unlink(missing_ok=True)
+
+    def make_folder(self, folder: Path) -> None:
         if folder.is_dir():
             return
-        self._make_folder(folder.parent)
+        self.make_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
             # mkdir obeys the umask, which may take away even the owner's rights.
@@ -243,7 +368,7 @@ class JournalFile:
                 raise Residue(
                     f"the journal {self.path} is empty: it was cut off or replaced",
                     state="The file was left as it is.",
-                    hint="Put back the last good copy, or move the file away if there never was a run.",
+                    hint=WAYS_OUT,
                 )
             raise InvalidSetup(
                 f"{self.path} is an SQLite file of another program; it was left as it is",
@@ -261,6 +386,12 @@ class JournalFile:
                 f"the journal {self.path} is of {named}, not of {self.environment!r}",
                 hint="Name the environment that it belongs to with -e, or set `state` to another folder.",
             )
+
+
+def _no_shared_memory(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
+    shared = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMMAP)
+    return code in shared or code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
 
 
 @contextlib.contextmanager

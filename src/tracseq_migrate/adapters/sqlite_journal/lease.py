@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
+from tracseq_migrate import duration
 from tracseq_migrate.adapters.sqlite_journal.file import JournalFile, writing
-from tracseq_migrate.errors import Locked, TracseqMigrateError
+from tracseq_migrate.errors import Locked, NotAllowed, TracseqMigrateError
 from tracseq_migrate.journal.chain import parse_stamp, stamp
-from tracseq_migrate.ports import Holder, LeaseInfo
+from tracseq_migrate.ports import Holder, LeaseInfo, Sighting
 
 _POLL = 0.05
 _READ = (
@@ -74,12 +75,14 @@ class SqliteLease:
 
     def __init__(self, path: Path, *, environment: str, ttl: float = 30.0, busy: float = 10.0) -> None:
         self._file = JournalFile(path, environment=environment, busy=busy)
-        self._lock_path = self._file.path.with_name(f"{self._file.path.stem}.lease.lock")
+        self._lock_path = self._file.lock_path
         self._ttl = ttl
         self._guard = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
         self._mine: int | None = None
+        self._signed = 0.0
+        self._stood: float | None = None
         self._beating: threading.Thread | None = None
         self._stop = threading.Event()
 
@@ -97,7 +100,16 @@ class SqliteLease:
 
     def check(self, epoch: int) -> None:
         with self._guard, self._file.translating("read"):
-            refuse_fenced(self._opened(), epoch, "this run stops here")
+            try:
+                refuse_fenced(self._opened(), epoch, "this run stops here")
+            except Locked as error:
+                stood = self._stood if self._stood is not None else _uptime() - self._signed
+                if epoch != self._mine or stood < self._ttl:
+                    raise
+                # Between two signs of life more time went by than the lease holds: the machine or this process stood still.
+                told = f"this run lost the lock while it stood still ({duration.show(stood)})"
+                text = error.message.replace(_LOST, told, 1)
+                raise Locked(text, state=error.state, hint=error.hint) from error
 
     def release(self, epoch: int) -> None:
         own = epoch == self._mine
@@ -121,16 +133,69 @@ class SqliteLease:
                     self._mine = None
                     self.close()
 
+    def take_away(self, holder_id: str, by: Holder) -> LeaseInfo:
+        with self._guard, self._file.translating("write"):
+            connection = self._opened()
+            with writing(connection):
+                row = _row(connection)
+                if not row.held or row.holder_id != holder_id:
+                    now = f"{_who(row)} does ({row.holder_id})" if row.held else "nobody does"
+                    raise NotAllowed(
+                        f"holder {holder_id} does not hold the lock any more: {now}",
+                        hint="`tracseq-migrate lock show` shows the lock as it is now.",
+                    )
+                # Without a holder's id: whoever is fenced by it reads that a person did it, and who.
+                freed = row._replace(
+                    epoch=row.epoch + 1,
+                    held=0,
+                    witness=0,
+                    holder_id="",
+                    person=by.person,
+                    host=by.host,
+                    pid=by.pid,
+                    command=by.command,
+                    since=stamp(datetime.now(UTC)),
+                )
+                connection.execute(_TAKE, freed)
+        return row.info()
+
     def show(self) -> LeaseInfo | None:
+        row = self._seen()
+        return None if row is None or not row.held or self._dead(row) else row.info()
+
+    def look(self) -> Sighting | None:
+        row = self._seen()
+        if row is None or not row.held:
+            return None
+        host = host_name()
+        if self._dead(row):
+            return Sighting(row.info(), "gone", f"process {row.pid} has ended: its lock file is free")
+        stopped = row.host == host and _stopped(row.pid)
+        also = f"; process {row.pid} is stopped" if stopped else ""
+        if row.expired():
+            return Sighting(
+                row.info(),
+                "silent",
+                f"no sign of life came in time{also}; the next command that wants the lock gets it",
+            )
+        if row.can_be_witnessed(host):
+            return Sighting(row.info(), "alive", f"process {row.pid} has its lock file locked{also}")
+        why = (
+            "an earlier holder that stands still has the lock file"
+            if row.host == host
+            else f"processes of {row.host} cannot be seen from here"
+        )
+        return Sighting(row.info(), "believed", f"{why}; it is believed until its lease expires{also}")
+
+    def _seen(self) -> _Row | None:
         connection = self._file.for_reading()
         if connection is None:
             return None
         try:
             with self._file.translating("read"):
-                row = _row(connection)
+                return _row(connection)
         finally:
             connection.close()
-        return None if not row.held or self._dead(row) else row.info()
 
     def close(self) -> None:
         """Let everything go without giving the lease back, as if the holder had died."""
@@ -175,7 +240,7 @@ class SqliteLease:
                 expires_uptime=_uptime() + self._ttl,
             )
             connection.execute(_TAKE, taken)
-        self._mine = taken.epoch
+        self._mine, self._signed, self._stood = taken.epoch, _uptime(), None
         self._stop = threading.Event()
         self._beating = threading.Thread(
             target=self._beat, args=(taken.epoch, self._stop), name="lease", daemon=True
@@ -209,7 +274,10 @@ class SqliteLease:
                 )
                 if renewed.rowcount == 0:
                     self._unlock_file()
-                return renewed.rowcount == 1
+                    self._stood = _uptime() - self._signed
+                    return False
+            self._signed = _uptime()
+            return True
 
     def _end_beating(self) -> None:
         beating, self._beating = self._beating, None
@@ -278,6 +346,9 @@ class SqliteLease:
         )
 
 
+_LOST = "this run no longer holds the lock"
+
+
 def refuse_fenced(connection: sqlite3.Connection, epoch: int, outcome: str) -> None:
     """Raise `Locked` unless the lease of this epoch is the newest, and held."""
     row = _row(connection)
@@ -287,12 +358,14 @@ def refuse_fenced(connection: sqlite3.Connection, epoch: int, outcome: str) -> N
         why = "it was given back"
     elif row.held:
         why = f"it was taken over by {_who(row)}"
+    elif not row.holder_id:
+        why = f"it was taken away by {_who(row)}"
     else:
         why = f"it was taken over by another run, since ended: {_who(row)}"
     raise Locked(
-        f"this run no longer holds the lock: {why}; {outcome}",
-        state="What this run did before that is journaled.",
-        hint="`tracseq-migrate status` shows what state the week is in.",
+        f"{_LOST}: {why}; {outcome}",
+        state="What this run did before that is journaled; it changes nothing any more.",
+        hint="`tracseq-migrate status` shows what state the week is in, and what to type next.",
     )
 
 
@@ -316,6 +389,15 @@ def _boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def _stopped(pid: int) -> bool:
+    """Whether a process of this machine is stopped, as by SIGSTOP or Ctrl-Z; false where that cannot be told."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[:1] in (["T"], ["t"])
 
 
 def _uptime() -> float:

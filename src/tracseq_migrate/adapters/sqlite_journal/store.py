@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from tracseq_migrate.adapters.sqlite_journal.file import JournalFile, writing
+from tracseq_migrate.adapters.sqlite_journal.beside import Head
+from tracseq_migrate.adapters.sqlite_journal.file import ATTACH, INSERT, JournalFile, writing
 from tracseq_migrate.adapters.sqlite_journal.lease import refuse_fenced
 from tracseq_migrate.errors import Residue
 from tracseq_migrate.journal import chain
-from tracseq_migrate.ports import Draft, Event
+from tracseq_migrate.ports import Draft, Event, Record
 
-_HEAD = "SELECT seq, at, type, week, run_id, step, data, previous, hash FROM events ORDER BY seq DESC LIMIT 1"
-_AFTER = (
-    "SELECT seq, at, type, week, run_id, step, data, previous, hash FROM events WHERE seq > ? ORDER BY seq"
-)
-_INSERT = (
-    "INSERT INTO events (seq, at, type, week, run_id, step, data, previous, hash)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_COLUMNS = "seq, at, type, week, run_id, step, data, previous, hash"
+_HEAD = "SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1"
+_LAST = f"SELECT {_COLUMNS} FROM events ORDER BY seq DESC LIMIT 1"  # noqa: S608 - a constant
+_AFTER = f"SELECT {_COLUMNS} FROM events WHERE seq > ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
+_HELD = "SELECT epoch FROM lease WHERE id = 1 AND held = 1"
+_PAGE = 2048
 
 
 class SqliteJournal:
@@ -37,6 +35,7 @@ class SqliteJournal:
         self._guard = threading.Lock()
         self._writer: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._known: Head | None = None
 
     @property
     def location(self) -> str:
@@ -46,48 +45,53 @@ class SqliteJournal:
         with self._guard, self._file.translating("write"):
             connection = self._connection()
             with writing(connection):
-                if epoch is not None:
+                if epoch is not None and connection.execute(_HELD).fetchone() != (epoch,):
                     refuse_fenced(connection, epoch, "nothing was appended to the journal")
-                row = connection.execute(_HEAD).fetchone()
-                seq, previous = 0, chain.GENESIS
-                if row is not None:
-                    head = self._event(row)
-                    self._fits(head)
-                    seq, previous = head.seq, head.hash
+                seq, previous = self._head(connection)
                 events = []
                 for draft in drafts:
-                    event = chain.seal(draft, seq + 1, at, previous)
-                    seq, previous = event.seq, event.hash
-                    connection.execute(
-                        _INSERT,
-                        (
-                            event.seq,
-                            chain.stamp(event.at),
-                            event.type,
-                            event.week,
-                            event.run_id,
-                            event.step,
-                            chain.canonical(event.data),
-                            event.previous,
-                            event.hash,
-                        ),
-                    )
+                    record, event = chain.sealed(draft, seq + 1, at, previous)
+                    seq, previous = record.seq, record.hash
+                    connection.execute(INSERT, record)
                     events.append(event)
             self._still_there()
+            if events:
+                self._known = Head(seq, previous)
+                self._file.head.write(self._known)
         return events
 
     def read(self, after: int = 0) -> Iterator[Event]:
-        # All rows at once: a reader that pauses between two events holds no snapshot open, and leaves no
-        # connection behind when it stops early.
+        return map(self._event, self.records(after))
+
+    def records(self, after: int = 0) -> Iterator[Record]:
+        # A page at a time, each a query of its own: a reader that pauses between two events holds no snapshot open,
+        # and a long journal is never in memory as a whole. What was appended stays, so that the pages fit.
         connection = self._file.for_reading()
         if connection is None:
-            return iter(())
+            return
+        size = _PAGE // 32
         try:
-            with self._file.translating("read"):
-                rows = connection.execute(_AFTER, (after,)).fetchall()
+            while True:
+                with self._file.translating("read"):
+                    rows = connection.execute(_AFTER, (after, size)).fetchall()
+                yield from map(Record._make, rows)
+                if len(rows) < size:
+                    return
+                after, size = rows[-1][0], _PAGE
         finally:
             connection.close()
-        return map(self._event, rows)
+
+    def lost(self) -> str:
+        return self._file.lost()
+
+    def remembered(self) -> tuple[int, str] | None:
+        return self._file.head.read()
+
+    def kept_fold(self) -> bytes | None:
+        return self._file.fold.read()
+
+    def keep_fold(self, body: bytes) -> None:
+        self._file.fold.write(body)
 
     def attach(self, body: bytes) -> str:
         digest = hashlib.sha256(body).hexdigest()
@@ -98,7 +102,7 @@ class SqliteJournal:
                     connection.execute("SELECT 1 FROM attachments WHERE digest = ?", (digest,)).fetchone()
                     is None
                 ):
-                    connection.execute("INSERT INTO attachments VALUES (?, ?)", (digest, body))
+                    connection.execute(ATTACH, (digest, body))
             self._still_there()
         return digest
 
@@ -124,19 +128,29 @@ class SqliteJournal:
             )
         return body
 
+    def attached(self) -> list[str]:
+        connection = self._file.for_reading()
+        if connection is None:
+            return []
+        try:
+            with self._file.translating("read"):
+                rows = connection.execute("SELECT digest FROM attachments ORDER BY digest").fetchall()
+        finally:
+            connection.close()
+        return [digest for (digest,) in rows]
+
     def close(self) -> None:
         """Let the file go; the next call opens it again."""
         with self._guard:
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
+            self._file.head.close()
 
     def _connection(self) -> sqlite3.Connection:
         if self._writer is None:
             self._writer = self._file.for_writing()
             self._identity = self._file.identity()
-        else:
-            self._still_there()
         return self._writer
 
     def _still_there(self) -> None:
@@ -147,27 +161,21 @@ class SqliteJournal:
                 hint="Put the file back, then `tracseq-migrate status`.",
             )
 
-    def _event(self, row: tuple[int, str, str, str, str, str, str, str, str]) -> Event:
-        seq, at, kind, week, run_id, step, data, previous, digest = row
-        try:
-            return Event(
-                seq=seq,
-                at=chain.parse_stamp(at),
-                type=kind,
-                week=week,
-                run_id=run_id,
-                step=step,
-                data=json.loads(data),
-                previous=previous,
-                hash=digest,
-            )
-        except (ValueError, TypeError) as error:
-            raise self._broken(seq, "it cannot be read") from error
+    def _head(self, connection: sqlite3.Connection) -> Head:
+        """Where the chain ends. What others wrote since is checked; nothing is ever built on an event that does not fit."""
+        row = connection.execute(_HEAD).fetchone()
+        head = Head(0, chain.GENESIS) if row is None else Head(*row)
+        if row is not None and head != self._known:
+            record = Record._make(connection.execute(_LAST).fetchone())
+            if chain.Walk(record.seq - 1, record.previous).take(record):
+                raise self._broken(record.seq, "it was changed after it was written")
+        return head
 
-    def _fits(self, event: Event) -> None:
-        draft = Draft(event.type, event.week, event.run_id, event.step, event.data)
-        if event.hash != chain.digest_of(event.seq, event.at, draft, event.previous):
-            raise self._broken(event.seq, "it was changed after it was written")
+    def _event(self, record: Record) -> Event:
+        try:
+            return chain.event_of(record)
+        except (ValueError, TypeError) as error:
+            raise self._broken(record.seq, "it cannot be read") from error
 
     def _broken(self, seq: int, why: str) -> Residue:
         return Residue(

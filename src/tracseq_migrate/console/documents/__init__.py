@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from tracseq_migrate.console.blocks import Block
+from tracseq_migrate.console.documents.adopt import render_adopt
 from tracseq_migrate.console.documents.findings import render_findings
 from tracseq_migrate.console.documents.history import render_approved, render_chain, render_runs
+from tracseq_migrate.console.documents.lock import render_lock, render_released
 from tracseq_migrate.console.documents.look import Look
 from tracseq_migrate.console.documents.plan import render_plan, render_rollback
+from tracseq_migrate.console.documents.state import render_exported, render_imported
 from tracseq_migrate.console.documents.status import render_status, render_verify
 from tracseq_migrate.operations.views import (
+    AdoptView,
     ApprovedView,
     ChainView,
+    LockReleasedView,
+    LockView,
     PlanView,
     RollbackView,
     RunsView,
+    StateExportedView,
+    StateImportedView,
     StatusView,
     ValidateView,
     VerifyView,
@@ -23,10 +31,15 @@ from tracseq_migrate.operations.views import (
 __all__ = [
     "Look",
     "blocks_of",
+    "render_adopt",
     "render_approved",
     "render_chain",
+    "render_exported",
     "render_findings",
+    "render_imported",
+    "render_lock",
     "render_plan",
+    "render_released",
     "render_rollback",
     "render_runs",
     "render_status",
@@ -51,7 +64,17 @@ def blocks_of(view: View, look: Look) -> list[Block]:
             return render_chain(view, look)
         case ValidateView():
             return render_findings(view, look)
+        case StateExportedView():
+            return render_exported(view, look)
+        case StateImportedView():
+            return render_imported(view, look)
         case ApprovedView():
             return render_approved(view, look)
+        case AdoptView():
+            return render_adopt(view, look)
+        case LockView():
+            return render_lock(view, look)
+        case LockReleasedView():
+            return render_released(view, look)
         case _:
             raise TypeError(f"nothing shows a {type(view).__name__}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tracseq_migrate import duration
 from tracseq_migrate.console.blocks import Block, Heading, Paragraph, Rows, Space
-from tracseq_migrate.console.documents.look import STATE_TONES, Look
+from tracseq_migrate.console.documents.look import STATE_TONES, Look, lost_blocks
 from tracseq_migrate.console.documents.plan import item_blocks
 from tracseq_migrate.console.ink import Line, Tone
 from tracseq_migrate.console.moments import left, moment
@@ -20,6 +20,7 @@ def render_runs(view: RunsView, look: Look) -> list[Block]:
     else:
         blocks.append(Paragraph(("nothing was ever run here",)))
     blocks += [Space(), Paragraph(("log: ", view.file))]
+    blocks += lost_blocks(view.lost, look)
     if view.kept_aside:
         text = f"the file there was not our last render; it is kept as {view.kept_aside}"
         blocks.append(Paragraph((text,), mark=(look.marks.warn, Tone.WARN)))
@@ -51,7 +52,7 @@ def render_chain(view: ChainView, look: Look) -> list[Block]:
         broken: Line = ((f"event {view.broken_at} does not fit", Tone.BAD), f": {view.why}")
         blocks.append(Paragraph(broken, mark=(look.marks.failed, Tone.BAD)))
         blocks.append(Paragraph((f"the {view.events} before it do, up to {view.head[:12]}",), indent=2))
-    return [*blocks, Paragraph((f"{view.file}: {view.file_state}",))]
+    return [*blocks, Paragraph((f"{view.file}: {view.file_state}",)), *lost_blocks(view.lost, look)]
 
 
 def render_approved(view: ApprovedView, look: Look) -> list[Block]:

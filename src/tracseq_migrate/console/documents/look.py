@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from tracseq_migrate.console.blocks import Block, Command, Paragraph, Space
 from tracseq_migrate.console.ink import Bit, Marks, Tone
+from tracseq_migrate.frozen import frozen
 
 STATE_TONES: Final[dict[str, Tone]] = {
     "never-run": Tone.MUTED,
@@ -23,7 +23,7 @@ STATE_TONES: Final[dict[str, Tone]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """What a document may depend on besides its view."""
 
@@ -64,3 +64,8 @@ class Look:
         if reason:
             blocks.append(Paragraph((reason,), indent=2 if command else 0))
         return blocks
+
+
+def lost_blocks(lost: str, look: Look) -> list[Block]:
+    """What shows that the journal has lost events; nothing where it has not."""
+    return [Paragraph((lost,), mark=(look.marks.failed, Tone.BAD))] if lost else []

@@ -107,4 +107,5 @@ def render_rollback(view: RollbackView, look: Look) -> list[Block]:
         blocks.append(
             Paragraph((f"could not be counted: {text}",), mark=(look.marks.unknown, Tone.DOUBT), indent=2)
         )
+    blocks += [Paragraph((text,), mark=(look.marks.warn, Tone.WARN), indent=2) for text in view.unseen]
     return blocks + look.next(view.next_command)

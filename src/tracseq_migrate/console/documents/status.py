@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracseq_migrate.console.blocks import Bar, Block, Command, Heading, Paragraph, Rows, Space
-from tracseq_migrate.console.documents.look import STATE_TONES, Look
+from tracseq_migrate.console.documents.look import STATE_TONES, Look, lost_blocks
 from tracseq_migrate.console.ink import Line, Tone
 from tracseq_migrate.console.moments import ago
 from tracseq_migrate.operations.views import FlagLine, ServiceLine, StatusView, VerifyView, WeekLine
@@ -28,6 +28,11 @@ def render_status(view: StatusView, look: Look) -> list[Block]:
         blocks.append(Bar(view.progress, "progress"))
     blocks += [Paragraph((text,), mark=(look.marks.warn, Tone.WARN)) for text in view.warnings]
     blocks += [Paragraph((text,), mark=(look.marks.failed, Tone.BAD)) for text in view.fallen]
+    blocks += lost_blocks(view.lost, look)
+    if view.unknown_events:
+        count = f"{view.unknown_events} event{'' if view.unknown_events == 1 else 's'}"
+        told = f"a newer version of this tool wrote {count} that this one does not know: use that version"
+        blocks.append(Paragraph((told,), mark=(look.marks.warn, Tone.WARN)))
     blocks.append(Heading("Weeks"))
     blocks.append(
         Rows(("", "", "", "state", "since", "risk", "needs"), [_week(week, look) for week in view.weeks])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracseq_migrate.errors import Residue, StepFailed
+from tracseq_migrate.errors import PRESSING, Residue, StepFailed
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import StepRecord
 from tracseq_migrate.operations.execution.outcome import FAILURES, Failed, WentBack
@@ -23,6 +23,10 @@ class Back:
         """Take back every step that is, or may be, in force, newest first, except those in ``keep``.
 
         It ends at the first step that cannot go back: those before it may be what it stands on.
+
+        Raises:
+            Interrupted: SIGTERM or SIGHUP came, and steps are left; the rollback goes on when it is resumed. SIGINT comes
+                from a person, who sees that it goes back and can send a second one: it is let come to its end.
         """
         reverted = 0
         for record in self._scene.week.completed_steps():
@@ -40,6 +44,8 @@ class Back:
                 )
                 return WentBack(reverted, (f"{record.id}: {left}", *more), hint)
             reverted += record.effect != EffectKind.NONE
+            if self._scene.system.interrupt.requested in PRESSING and self._scene.week.completed_steps():
+                self._scene.stop_if_asked()
         return WentBack(reverted)
 
     def _entry(self, record: StepRecord) -> StepEntry:

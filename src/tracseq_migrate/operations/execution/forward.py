@@ -9,7 +9,7 @@ from itertools import groupby
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_fixed
 
-from tracseq_migrate.errors import Declined, InProgress, StepFailed
+from tracseq_migrate.errors import Declined, InProgress, Interrupted, StepFailed
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import StepRecord, StepStatus
 from tracseq_migrate.operations import observer as notes
@@ -18,6 +18,9 @@ from tracseq_migrate.operations.execution.scene import Scene, lines_of
 from tracseq_migrate.operations.signing import sign
 from tracseq_migrate.plan import StepEntry
 from tracseq_migrate.step import EffectKind, Evidence, Found, Undo, WaitingOn
+
+_HEARING = 0.2
+"""Seconds after which a signal is heard at the latest while nothing but time passes."""
 
 
 class Forward:
@@ -63,7 +66,7 @@ class Forward:
         with ThreadPoolExecutor(max_workers=len(batch), thread_name_prefix="step") as pool:
             # Every sibling comes to its end before anything goes back: nothing is torn out of a step's hands.
             futures = [pool.submit(self._carry, entry) for entry in batch]
-            while wait_for(futures, timeout=0.2).not_done:
+            while wait_for(futures, timeout=_HEARING).not_done:
                 pass  # in short waits, so that a signal is heard as it comes
             outcomes = [future.result() for future in futures]
         first: Failed | Paused | None = None
@@ -88,12 +91,19 @@ class Forward:
             late = clock.monotonic() + wait >= deadline
             return state.attempt_number >= attempts or late or bool(self._scene.system.interrupt.requested)
 
+        failure: BaseException | None = None
+
+        def tell(state: RetryCallState) -> None:
+            nonlocal failure
+            failure = state.outcome.exception() if state.outcome else None
+            self._tell_failure(entry, state)
+
         retrying = Retrying(
             stop=no_more,
             wait=wait_fixed(wait),
             retry=retry_if_exception_type(FAILURES),
-            sleep=clock.sleep,
-            before_sleep=lambda state: self._tell_failure(entry, state),
+            sleep=self._wait_awake,
+            before_sleep=tell,
             reraise=True,
         )
         number = 0
@@ -101,11 +111,22 @@ class Forward:
         try:
             for attempt in retrying:
                 with attempt:
+                    if failure is not None and self._scene.system.interrupt.requested:
+                        raise StepFailed(
+                            f"a signal came before the next try; the last one: {failure}", unknown=True
+                        )
                     number = attempt.retry_state.attempt_number
                     waiting = self._attempt(entry, number, deadline)
         except FAILURES as error:
             return self._failed(entry, error, number)
         return waiting
+
+    def _wait_awake(self, seconds: float) -> None:
+        """Wait for the next try, but hear a signal as it comes."""
+        clock = self._scene.system.clock
+        until = clock.monotonic() + seconds
+        while (left := until - clock.monotonic()) > 0 and not self._scene.system.interrupt.requested:
+            clock.sleep(min(left, _HEARING))
 
     def _attempt(self, entry: StepEntry, number: int, deadline: float) -> Paused | None:
         """Once through the protocol, from wherever the journal says that the step is."""
@@ -191,7 +212,12 @@ class Forward:
         if waiting.yes and self._scene.assume_yes:
             evidence = "answered by --yes"
         elif system.asker.present:
-            if not system.asker.confirm(waiting.on):
+            try:
+                answer = system.asker.confirm(waiting.on)
+            except Interrupted:
+                self._wait(entry, waiting)
+                raise
+            if not answer:
                 self._wait(entry, waiting)
                 raise Declined(
                     f"declined at step {entry.id}: {waiting.on}",
