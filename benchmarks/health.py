@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.ports import Answer
 
 _BODY = '{"status":"healthy","service":"one of many"}'
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def _ask(ports: range) -> None:
-    http = SocketHttp({str(port): f"http://127.0.0.1:{port}" for port in ports})
+    http = HttpxHttp({str(port): f"http://127.0.0.1:{port}" for port in ports})
     answers = http.ask_all([(str(port), "/health") for port in ports], timeout=5.0)
     assert all(isinstance(each, Answer) and each.status == 200 for each in answers), "somebody did not answer"
 

@@ -152,8 +152,8 @@ def main() -> None:
     for row, seconds in zip(rows, times, strict=True):
         print(f"{row:24} {seconds * 1000:7.0f} ms  {seconds / times[2]:5.2f} x")
     print(
-        f"bound by libyaml's events ({times[3] / times[0]:.0%} of validate), then by pydantic and the checks "
-        f"({(times[0] - times[1]) / times[0]:.0%})"
+        f"bound by pydantic and the checks ({(times[0] - times[1]) / times[0]:.0%} of validate), "
+        f"then by libyaml's events ({times[3] / times[0]:.0%})"
     )
 
 

@@ -82,7 +82,7 @@ def test_only_the_command_that_is_typed_is_imported(nowhere: Path) -> None:
 
 def test_nothing_is_asked_of_the_network_by_a_command_that_needs_none(nowhere: Path) -> None:
     modules = imported(nowhere, "plan", "week1", "--offline")
-    assert "tracseq_migrate.adapters.exchange" not in modules
+    assert "tracseq_migrate.adapters.roundup" not in modules
     assert "concurrent.futures" not in modules
 
 

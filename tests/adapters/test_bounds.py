@@ -22,7 +22,7 @@ from tracseq_migrate.adapters.files import LocalFiles
 from tracseq_migrate.adapters.gateway import HttpGateway
 from tracseq_migrate.adapters.git import LocalGit
 from tracseq_migrate.adapters.haproxy import HaproxyProxy
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.identity import CommandIdentity, GitIdentity
 from tracseq_migrate.adapters.postgres import PostgresDatabases
 from tracseq_migrate.adapters.prober import ThreadProber
@@ -73,11 +73,11 @@ def path(tmp_path: Path) -> Iterator[str]:
 
 
 def test_http(port: int) -> None:
-    http = SocketHttp({"rag": f"http://127.0.0.1:{port}"})
+    http = HttpxHttp({"rag": f"http://127.0.0.1:{port}"})
     with pytest.raises(Unreachable, match="within"):
         ended(lambda: http.request("rag", "/health", timeout=0.3))
     gateway = HttpGateway(
-        SocketHttp({"gateway": f"http://127.0.0.1:{port}"}), instances=[], names={}, program="any"
+        HttpxHttp({"gateway": f"http://127.0.0.1:{port}"}), instances=[], names={}, program="any"
     )
     with pytest.raises(Unreachable):
         ended(lambda: gateway.flags(timeout=0.3))
@@ -90,7 +90,7 @@ def test_the_prober_ends_with_what_it_asked(port: int) -> None:
 
 
 def test_tls(port: int) -> None:
-    http = SocketHttp({"rag": f"https://127.0.0.1:{port}"})
+    http = HttpxHttp({"rag": f"https://127.0.0.1:{port}"})
     with pytest.raises(Unreachable):
         ended(lambda: http.request("rag", "/health", timeout=0.3))
 

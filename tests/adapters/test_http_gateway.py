@@ -12,7 +12,7 @@ import pytest
 
 from tests.real_parts import Exchange, Handler, gateway_routes, serving
 from tracseq_migrate.adapters.gateway import HttpGateway
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.ports import GatewayFlags, Unreachable
 
 NAMES = {"USE_STORAGE_SERVICE": "storage", "USE_RAG_SERVICE": "rag"}
@@ -36,7 +36,7 @@ def saying(body: bytes | str | Mapping[str, object], status: int = 200) -> Handl
 def ask(health: Handler, status: Handler | None = None, **options: str) -> GatewayFlags:
     routes = {"/health": health, "/routing-status": status or saying(STATUS)}
     with serving(routes) as server:
-        http = SocketHttp({"gateway": server.url})
+        http = HttpxHttp({"gateway": server.url})
         gateway = HttpGateway(http, instances=[], names=NAMES, **options)
         return gateway.flags(timeout=5)
 
@@ -161,7 +161,7 @@ def test_both_questions_share_one_timeout() -> None:
         exchange.stopping.wait(30)
 
     with serving({"/health": late, "/routing-status": never}) as server:
-        gateway = HttpGateway(SocketHttp({"gateway": server.url}), instances=[], names=NAMES)
+        gateway = HttpGateway(HttpxHttp({"gateway": server.url}), instances=[], names=NAMES)
         begun = time.monotonic()
         with pytest.raises(Unreachable, match="/routing-status"):
             gateway.flags(timeout=0.8)
@@ -171,7 +171,7 @@ def test_both_questions_share_one_timeout() -> None:
 
 
 def test_a_gateway_without_an_address_is_unreachable() -> None:
-    gateway = HttpGateway(SocketHttp({}), instances=["one"], names=NAMES)
+    gateway = HttpGateway(HttpxHttp({}), instances=["one"], names=NAMES)
     with pytest.raises(Unreachable, match="no address"):
         gateway.flags("one", timeout=1)
     with pytest.raises(Unreachable, match="no address"):
@@ -180,7 +180,7 @@ def test_a_gateway_without_an_address_is_unreachable() -> None:
 
 def test_gateway_routes_of_the_tests_keep_the_contract() -> None:
     with serving(gateway_routes({"storage": True, "rag": False})) as server:
-        flags = HttpGateway(SocketHttp({"gateway": server.url}), instances=[], names=NAMES).flags(timeout=5)
+        flags = HttpGateway(HttpxHttp({"gateway": server.url}), instances=[], names=NAMES).flags(timeout=5)
     assert {name: reading.effective for name, reading in flags.readings.items()} == {
         "USE_STORAGE_SERVICE": True,
         "USE_RAG_SERVICE": False,

@@ -1,4 +1,4 @@
-"""SocketHttp against servers that behave badly: every one of them is `Unreachable`, in time, in plain words."""
+"""HttpxHttp against servers that behave badly: every one of them is `Unreachable`, in time, in plain words."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from tests.real_parts import Exchange, serving
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.ports import Unreachable
 
 
@@ -58,7 +58,7 @@ def test_slow_bytes_in_the_body_end_at_the_timeout() -> None:
         raw_server(talk) as url,
         pytest.raises(Unreachable, match=r"no whole answer within 0\.4 s") as caught,
     ):
-        SocketHttp({"a": url}).request("a", "/", timeout=0.4)
+        HttpxHttp({"a": url}).request("a", "/", timeout=0.4)
     assert caught.value.sent
 
 
@@ -69,7 +69,7 @@ def test_slow_bytes_in_the_headers_end_at_the_timeout() -> None:
         drip(connection, ending, b"x")
 
     with raw_server(talk) as url, pytest.raises(Unreachable, match=r"no whole answer within 0\.4 s"):
-        SocketHttp({"a": url}).request("a", "/", timeout=0.4)
+        HttpxHttp({"a": url}).request("a", "/", timeout=0.4)
 
 
 def test_an_endless_body_ends_at_the_bound() -> None:
@@ -80,7 +80,7 @@ def test_an_endless_body_ends_at_the_bound() -> None:
             connection.sendall(b"1000\r\n" + b"x" * 4096 + b"\r\n")
 
     with raw_server(talk) as url, pytest.raises(Unreachable, match="larger than 50000 bytes"):
-        SocketHttp({"a": url}, max_body=50_000).request("a", "/", timeout=20)
+        HttpxHttp({"a": url}, max_body=50_000).request("a", "/", timeout=20)
 
 
 def test_a_body_of_exactly_the_bound_comes_through() -> None:
@@ -88,9 +88,9 @@ def test_a_body_of_exactly_the_bound_comes_through() -> None:
         exchange.say(200, b"x" * 1000)
 
     with serving({"/": big}) as server:
-        assert len(SocketHttp({"a": server.url}, max_body=1000).request("a", "/", timeout=5).body) == 1000
+        assert len(HttpxHttp({"a": server.url}, max_body=1000).request("a", "/", timeout=5).body) == 1000
         with pytest.raises(Unreachable, match="larger than 999 bytes"):
-            SocketHttp({"a": server.url}, max_body=999).request("a", "/", timeout=5)
+            HttpxHttp({"a": server.url}, max_body=999).request("a", "/", timeout=5)
 
 
 def test_a_body_that_is_cut_off_is_no_answer() -> None:
@@ -99,7 +99,7 @@ def test_a_body_that_is_cut_off_is_no_answer() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
 
     with raw_server(talk) as url, pytest.raises(Unreachable, match="before the answer was whole") as caught:
-        SocketHttp({"a": url}).request("a", "/", timeout=5)
+        HttpxHttp({"a": url}).request("a", "/", timeout=5)
     assert caught.value.sent
 
 
@@ -108,7 +108,7 @@ def test_a_connection_closed_without_an_answer_may_have_been_heard() -> None:
         connection.recv(4096)
 
     with raw_server(talk) as url, pytest.raises(Unreachable, match="before the answer was whole") as caught:
-        SocketHttp({"a": url}).request("a", "/", method="POST", json={"a": 1}, timeout=5)
+        HttpxHttp({"a": url}).request("a", "/", method="POST", json={"a": 1}, timeout=5)
     assert caught.value.sent
 
 
@@ -118,7 +118,7 @@ def test_what_is_not_http_is_said_to_be_so() -> None:
         connection.recv(4096)
 
     with raw_server(talk) as url, pytest.raises(Unreachable, match="not HTTP") as caught:
-        SocketHttp({"a": url}).request("a", "/", timeout=5)
+        HttpxHttp({"a": url}).request("a", "/", timeout=5)
     assert "\x1b" not in str(caught.value)
 
 
@@ -127,18 +127,18 @@ def test_tls_towards_a_plain_server_is_said_to_be_tls() -> None:
         exchange.say(200, "plain")
 
     with serving({"*": plain}) as server, pytest.raises(Unreachable, match="TLS failed"):
-        SocketHttp({"a": server.url.replace("http:", "https:")}).request("a", "/", timeout=5)
+        HttpxHttp({"a": server.url.replace("http:", "https:")}).request("a", "/", timeout=5)
 
 
 def test_a_name_that_does_not_resolve_is_named() -> None:
     with pytest.raises(Unreachable, match=r"name gateway\.invalid does not resolve"):
-        SocketHttp({"a": "http://gateway.invalid:80"}).request("a", "/", timeout=5)
+        HttpxHttp({"a": "http://gateway.invalid:80"}).request("a", "/", timeout=5)
 
 
 @pytest.mark.parametrize("base", ["ftp://127.0.0.1", "not a url", "http://[::1", "http://"])
 def test_a_base_that_is_no_url_is_unreachable_and_not_sent(base: str) -> None:
     with pytest.raises(Unreachable) as caught:
-        SocketHttp({"a": base}).request("a", "/", timeout=5)
+        HttpxHttp({"a": base}).request("a", "/", timeout=5)
     assert not caught.value.sent
 
 
@@ -147,7 +147,7 @@ def test_a_redirect_is_the_answer() -> None:
         exchange.say(302, "", {"Location": "/elsewhere"})
 
     with serving({"/": moved}) as server:
-        answer = SocketHttp({"a": server.url}).request("a", "/", timeout=5)
+        answer = HttpxHttp({"a": server.url}).request("a", "/", timeout=5)
         assert (answer.status, answer.header("location"), server.seen) == (302, "/elsewhere", ["GET /"])
 
 
@@ -158,7 +158,7 @@ def test_the_surroundings_have_no_say(monkeypatch: pytest.MonkeyPatch) -> None:
     with serving({"*": fine}) as server, serving({}) as proxy:
         for name in ("http_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)
-        assert SocketHttp({"a": server.url}).request("a", "/", timeout=5).body == b"fine"
+        assert HttpxHttp({"a": server.url}).request("a", "/", timeout=5).body == b"fine"
         assert proxy.seen == []
 
 
@@ -170,7 +170,7 @@ def test_json_headers_and_method_arrive() -> None:
         )
 
     with serving({"/echo": echo}) as server:
-        answer = SocketHttp({"a": server.url}).request(
+        answer = HttpxHttp({"a": server.url}).request(
             "a", "/echo", method="PATCH", headers={"X-Probe": "1"}, json={"k": "ü"}, timeout=5
         )
         assert answer.status == 201
@@ -184,7 +184,7 @@ def test_headers_keep_order_and_letter_case() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nX-B: 1\r\nx-a: 2\r\nX-B: 3\r\nContent-Length: 0\r\n\r\n")
 
     with raw_server(talk) as url:
-        answer = SocketHttp({"a": url}).request("a", "/", timeout=5)
+        answer = HttpxHttp({"a": url}).request("a", "/", timeout=5)
     assert answer.headers == (("X-B", "1"), ("x-a", "2"), ("X-B", "3"), ("Content-Length", "0"))
 
 
@@ -193,7 +193,7 @@ def test_a_path_never_changes_the_host() -> None:
         exchange.say(200, exchange.requestline.split()[1])
 
     with serving({"*": fine}) as server:
-        http = SocketHttp({"a": server.url})
+        http = HttpxHttp({"a": server.url})
         assert http.request("a", "@elsewhere.invalid/", timeout=5).body == b"/@elsewhere.invalid/"
         assert http.request("a", "//elsewhere.invalid/api", timeout=5).body == b"//elsewhere.invalid/api"
         assert http.request("a", "/api//x/y%2Fz?q=a%20b", timeout=5).body == b"/api//x/y%2Fz?q=a%20b"
@@ -207,7 +207,7 @@ def test_each_request_has_a_connection_of_its_own() -> None:
         exchange.say(200, "")
 
     with serving({"*": note}) as server:
-        http = SocketHttp({"a": server.url})
+        http = HttpxHttp({"a": server.url})
         for _ in range(3):
             http.request("a", "/", timeout=5)
     assert len(set(ports)) == 3
@@ -219,7 +219,7 @@ def test_requests_from_many_threads_do_not_meet() -> None:
 
     wrong: list[str] = []
     with serving({"*": echo}) as server:
-        http = SocketHttp({"a": server.url})
+        http = HttpxHttp({"a": server.url})
 
         def ask(number: int) -> None:
             for turn in range(10):
@@ -242,4 +242,4 @@ def test_seconds_are_measured() -> None:
         exchange.say(200, "")
 
     with serving({"*": slow}) as server:
-        assert SocketHttp({"a": server.url}).request("a", "/", timeout=5).seconds >= 0.1
+        assert HttpxHttp({"a": server.url}).request("a", "/", timeout=5).seconds >= 0.1

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.real_parts import Exchange, free_ports, serving, wait_until
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.memory.http import MemoryHttp, MemoryProber
 from tracseq_migrate.adapters.prober import Sample, ThreadProber, summarise
 from tracseq_migrate.ports import ProbeTarget
@@ -145,7 +145,7 @@ def test_a_prober_reports_failures_by_kind(kind: str) -> None:
         if kind == "real":
             report = ThreadProber({"gateway": server.url}).start([A, B], rate=100).stop()
         else:
-            report = MemoryProber(SocketHttp({"gateway": server.url})).start([A, B], rate=100).stop()
+            report = MemoryProber(HttpxHttp({"gateway": server.url})).start([A, B], rate=100).stop()
     assert set(report.by_kind) == {"http-500"}
     assert 0 < report.failed == report.by_kind["http-500"] < report.requests
 

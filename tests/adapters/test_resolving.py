@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.real_parts import RealServer, wait_until
-from tracseq_migrate.adapters import exchange
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters import reaching
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.resolving import Resolver
 from tracseq_migrate.ports import Unreachable
 
@@ -74,10 +74,10 @@ def test_a_failure_is_told_to_everybody_who_asked_and_not_kept() -> None:
 
 def test_a_request_to_a_name_that_hangs_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     lookup = SlowLookup()
-    monkeypatch.setattr(exchange, "_resolver", Resolver(lookup))
+    monkeypatch.setattr(reaching, "_resolver", Resolver(lookup))
     try:
         with pytest.raises(Unreachable, match=r"gateway\.invalid was not resolved within 0\.2 s") as caught:
-            SocketHttp({"a": "http://gateway.invalid:1"}).request("a", "/", timeout=0.2)
+            HttpxHttp({"a": "http://gateway.invalid:1"}).request("a", "/", timeout=0.2)
     finally:
         lookup.let.set()
     assert not caught.value.sent
@@ -87,12 +87,12 @@ def test_a_request_to_a_name_that_hangs_says_so(monkeypatch: pytest.MonkeyPatch)
 def test_the_second_address_is_tried_when_the_first_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     server = RealServer({"/": lambda each: each.say(200, "here")})
     try:
-        monkeypatch.setattr(exchange, "_resolver", Resolver(lambda host, port: ["127.0.0.99", "127.0.0.1"]))
-        answer = SocketHttp({"a": f"http://two.invalid:{server.port}"}).request("a", "/", timeout=5)
+        monkeypatch.setattr(reaching, "_resolver", Resolver(lambda host, port: ["127.0.0.99", "127.0.0.1"]))
+        answer = HttpxHttp({"a": f"http://two.invalid:{server.port}"}).request("a", "/", timeout=5)
         assert answer.body == b"here"
     finally:
         server.close()
     # Refused, which is as good as an answer, only where every address says so.
     with pytest.raises(Unreachable, match="connection refused") as caught:
-        SocketHttp({"a": f"http://two.invalid:{server.port}"}).request("a", "/", timeout=5)
+        HttpxHttp({"a": f"http://two.invalid:{server.port}"}).request("a", "/", timeout=5)
     assert caught.value.refused

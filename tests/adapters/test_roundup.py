@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 
 from tests.real_parts import Exchange, free_ports, serving
-from tracseq_migrate.adapters import exchange as one
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters import reaching as one
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.resolving import Resolver
 from tracseq_migrate.adapters.roundup import ask_all
 from tracseq_migrate.ports import Answer, Unreachable
@@ -172,7 +172,7 @@ def test_the_port_names_what_was_asked() -> None:
         exchange.say(204, "")
 
     with serving({"*": fine}) as server:
-        http = SocketHttp({"a": server.url, "b": f"http://127.0.0.1:{nobody}/base"})
+        http = HttpxHttp({"a": server.url, "b": f"http://127.0.0.1:{nobody}/base"})
         good, bad = http.ask_all([("a", "/x"), ("b", "/health")], timeout=5.0)
         with pytest.raises(KeyError):
             http.ask_all([("stranger", "/")], timeout=5.0)

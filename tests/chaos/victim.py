@@ -384,8 +384,11 @@ def main() -> None:
         began = time.monotonic()
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        sys.stdout.write(json.dumps({"code": code, "seconds": time.monotonic() - began}) + "\n")
-        sys.stdout.flush()
+        answer = json.dumps({"code": code, "seconds": time.monotonic() - began}) + "\n"
+        try:
+            os.write(sys.stdout.fileno(), answer.encode())
+        except BrokenPipeError:
+            return  # nobody waits for it any more
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 
 from tests.real_parts import gateway_routes, serving
 from tracseq_migrate.adapters.gateway import HttpGateway
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.memory.gateway import MemoryGateway
 from tracseq_migrate.ports import Gateway, Unreachable
 
@@ -38,7 +38,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
         return
     first, second = ({"storage": False, "rag": False} for _ in range(2))
     with serving(gateway_routes(first)) as one, serving(gateway_routes(second)) as two:
-        http = SocketHttp({"gateway": one.url, "one": one.url, "two": two.url})
+        http = HttpxHttp({"gateway": one.url, "one": one.url, "two": two.url})
         real = HttpGateway(http, instances=["one", "two"], names=NAMES)
         yield World(real, one.url, lambda: second.update(storage=True), two.routes.clear)
 

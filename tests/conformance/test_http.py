@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from tests.real_parts import Exchange, free_ports, serving
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.memory.http import MemoryHttp
 from tracseq_migrate.ports import Http, Unreachable
 
@@ -38,7 +38,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
 
     with serving({"/base/things": things, "/base/broken": broken}) as server:
         yield World(
-            SocketHttp({"service": f"{server.url}/base/", "nobody": f"http://127.0.0.1:{nobody}"}),
+            HttpxHttp({"service": f"{server.url}/base/", "nobody": f"http://127.0.0.1:{nobody}"}),
             f"{server.url}/base",
         )
 

@@ -13,6 +13,7 @@ from tracseq_migrate.adapters.memory.journal import MemoryLease
 from tracseq_migrate.errors import Locked
 from tracseq_migrate.operations.guarded import changing_methods, guarded
 from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.signing import sign
 from tracseq_migrate.operations.system import Gate
 from tracseq_migrate.ports import Draft, Holder, is_changing
 
@@ -171,3 +172,34 @@ def _without(value: object) -> object:
     if isinstance(value, dict):
         return {key: _without(each) for key, each in value.items()}
     return [_without(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def test_a_run_that_was_fenced_before_it_began_says_that_and_signs_nothing_more() -> None:
+    world = World()
+
+    def taken_over(request: object) -> None:
+        world.on_request = lambda request: None
+        world.lease.expire()
+        world.lease.acquire(OTHER, timeout=0)
+        world.sick["monolith"] = 500  # as the other leaves it: a check of this one fails
+
+    world.on_request = taken_over
+    ended = world.run("week1")
+    assert ended.code == 8
+    assert "grace" in ended.text
+    assert set(world.types()) == {"checklist.signed"}
+    system = world.process()
+    gate = system.gate
+    gate.epoch = 1
+    with pytest.raises(Locked, match="grace"):
+        sign(
+            system,
+            Ledger(system),
+            "week1",
+            item="on-call",
+            ask="?",
+            digest="d",
+            claimed="",
+            evidence="",
+            expires=None,
+        )

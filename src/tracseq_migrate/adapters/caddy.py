@@ -229,7 +229,8 @@ class CaddyProxy:
             raise Unreachable(self._what, "what answered is not Caddy's admin API: no JSON") from None
 
     def _exchange(self, path: str, method: str, headers: Mapping[str, str], body: object) -> Answer:
-        from tracseq_migrate.adapters.exchange import ExchangeError, exchange  # slow to import
+        from tracseq_migrate.adapters.exchange import exchange  # slow to import
+        from tracseq_migrate.adapters.reaching import ExchangeError
 
         try:
             return exchange(

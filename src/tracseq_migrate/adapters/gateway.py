@@ -93,10 +93,9 @@ class HttpGateway:
 
     def _ask(self, target: str, path: str, timeout: float) -> dict[str, Any]:
         where = self._where(target, path)
-        try:
-            answer = self._http.request(target, path, timeout=timeout)
-        except Unreachable as error:
-            raise Unreachable(where, error.why, sent=error.sent) from error
+        (answer,) = self._http.ask_all([(target, path)], timeout=timeout)
+        if isinstance(answer, Unreachable):
+            raise Unreachable(where, answer.why, sent=answer.sent) from answer
         if answer.status != 200:
             why = f"answered {answer.status}, expected 200"
             if answer.status == 404 and path == "/routing-status":

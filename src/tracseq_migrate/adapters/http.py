@@ -1,4 +1,4 @@
-"""Http on sockets: one request, one answer, on a connection of its own."""
+"""Http: one request on httpx, or many reads at once on sockets; each on a connection of its own."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Answer, Unreachable
 
 if TYPE_CHECKING:
-    from tracseq_migrate.adapters.exchange import ExchangeError
+    from tracseq_migrate.adapters.reaching import ExchangeError
 
 MAX_BODY = 4 * 1024 * 1024
 
 
-class SocketHttp:
+class HttpxHttp:
     """`Http` by target name. Thread-safe: requests share nothing.
 
     No proxy, no cookie, no redirect, no variable of the process's environment has a say.
@@ -41,7 +41,8 @@ class SocketHttp:
         json: object = None,
         timeout: float,
     ) -> Answer:
-        from tracseq_migrate.adapters.exchange import ExchangeError, exchange  # not every command asks
+        from tracseq_migrate.adapters.exchange import exchange  # httpx is slow to import
+        from tracseq_migrate.adapters.reaching import ExchangeError
 
         url = joined(self.url(target), path)
         try:

@@ -131,7 +131,7 @@ class ThreadProbing:
                     self._answered.set()
 
     def _ask(self, target: ProbeTarget, due: float) -> Sample:
-        from tracseq_migrate.adapters.exchange import ExchangeError
+        from tracseq_migrate.adapters.reaching import ExchangeError
 
         try:
             answer = self._exchange(self._urls[target], timeout=self._timeout, max_body=MAX_BODY)

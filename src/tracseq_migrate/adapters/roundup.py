@@ -16,18 +16,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
-from tracseq_migrate.adapters.exchange import (
-    PIECE,
+from tracseq_migrate.adapters.http_answer import AnswerReader, NotHttp, TooLarge
+from tracseq_migrate.adapters.http_request import InvalidRequest, Where, request_bytes, where
+from tracseq_migrate.adapters.reaching import (
     ExchangeError,
     addresses_of,
     cut_off,
-    exchange,
     family,
     lost,
     not_connected,
 )
-from tracseq_migrate.adapters.http_answer import AnswerReader, NotHttp, TooLarge
-from tracseq_migrate.adapters.http_request import InvalidRequest, Where, request_bytes, where
 from tracseq_migrate.adapters.resolving import is_address
 from tracseq_migrate.ports import Answer
 
@@ -39,6 +37,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _AT_ONCE = 256
+_PIECE = 65_536
 _THREADS = 32
 _BATCH = 16
 _SWEEP = 0.05
@@ -67,6 +66,8 @@ def ask_all(urls: Sequence[str], *, timeout: float, max_body: int) -> list[Told]
             plain.append((number, at))
 
     def ask_one(number: int) -> Told:
+        from tracseq_migrate.adapters.exchange import exchange  # slow to import
+
         try:
             return exchange(urls[number], timeout=timeout, max_body=max_body)
         except ExchangeError as error:
@@ -209,7 +210,7 @@ class _Loop:
                     call.until = call.begun + self._timeout
                     self._selector.modify(connection, selectors.EVENT_READ, call)
                 return
-            piece = connection.recv(PIECE)
+            piece = connection.recv(_PIECE)
             if call.reader.feed(piece) if piece else call.reader.ended():
                 self._end(connection, call, None)
             elif not piece:

@@ -17,7 +17,7 @@ from tracseq_migrate.adapters.dotenv import DotenvFlagStore
 from tracseq_migrate.adapters.files import LocalFiles
 from tracseq_migrate.adapters.gateway import HttpGateway
 from tracseq_migrate.adapters.git import LocalGit
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.identity import (
     VARIABLE,
     CommandIdentity,
@@ -190,7 +190,7 @@ def _system(
     programs = SubprocessCommands(environment.folder, redact=redactor.text, withheld=environment.withheld)
     commands = guarded(programs, Commands, gate)
     targets = _targets(environment)
-    http = SocketHttp(targets)
+    http = HttpxHttp(targets)
     gateway = HttpGateway(
         http,
         instances=[instance.name for instance in environment.gateway.instances],

@@ -1,4 +1,4 @@
-"""What a person would type in this environment in place of the tool; journaled when a run begins, for when nothing else is left."""
+"""What a person would type in this environment in place of the tool; journaled as a run begins, for when nothing else is left."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def run_started(
 ) -> Draft:
     """A run begins. ``plan`` is the whole plan as parsed: a rollback goes by it, whatever the file says by then.
 
-    ``adopted``: nothing was run, the week's state was rebuilt from reality; what is to be known about that, in sentences. ``by_hand``: what a
-    person types in this environment in place of the tool, for when it cannot be used any more.
+    ``adopted``: nothing was run, the week's state was rebuilt from reality; what is to be known about that, in sentences.
+    ``by_hand``: what a person types in this environment in place of the tool, for when it cannot be used any more.
     """
     return Draft(
         RUN_STARTED,

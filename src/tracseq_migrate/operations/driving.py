@@ -235,9 +235,12 @@ class Drive:
             if (
                 isinstance(error, Interrupted) and self._at_work
             ):  # by a question, say; it was not journaled yet
-                self._ledger.append(
-                    v.run_interrupted(self._plan.week, self._run_id, signal=error.signal_number)
-                )
+                try:
+                    self._ledger.append(
+                        v.run_interrupted(self._plan.week, self._run_id, signal=error.signal_number)
+                    )
+                except TracseqMigrateError as unsaid:
+                    error = self._in_the_middle(unsaid)
             fenced = isinstance(error, Locked)
             if fenced:
                 with suppress(TracseqMigrateError):

@@ -174,6 +174,8 @@ def preflight(system: System, ledger: Ledger, plan: WeekPlan, *, digest: str) ->
                     system.clock.now(), clean.id, clean.title, clean.verdict, clean.detail, clean.remedy
                 )
             )
+    if system.gate.epoch is not None:
+        system.gate.check()  # where another took over meanwhile, what was seen is of that one's doing
     refuse(system, plan.week, results)
     return results
 

@@ -281,6 +281,7 @@ def _seen_again(system: System, ledger: Ledger, state: WeekState) -> dict[str, s
     lines = ask_again(system, ledger, state)
     wrong = [line for line in lines if line.verdict != "pass"]
     if wrong:
+        system.gate.check()  # where another took over meanwhile, the drift is of that one's doing
         text = "; ".join(f"{line.step}: {line.detail}" for line in wrong)
         raise Different(
             f"{state.week} cannot go on, because reality has drifted from what was done: {text}",

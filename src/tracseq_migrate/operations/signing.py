@@ -28,6 +28,8 @@ def sign(
     expires: float | None,
 ) -> Person:
     """Journal the signature of whoever is here now; ``expires`` in seconds from now. Needs no lease."""
+    if system.gate.epoch is not None:
+        system.gate.check()  # signatures need no lease, but a run that has lost its own signs nothing any more
     person = system.identity.whoami()
     until = stamp(system.clock.now() + timedelta(seconds=expires)) if expires is not None else ""
     ledger.append(

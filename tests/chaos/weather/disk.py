@@ -169,6 +169,45 @@ def limited(village: Hamlet, limit: str, amount: int) -> Tally:
     return endure(village, Weather(limits={number: amount}, codes=frozenset({0, 1, 5, 6, 7})))
 
 
+_FILLS = """
+import os
+from tracseq_migrate.adapters.sqlite_journal import SqliteJournal
+append, count = SqliteJournal.append, [0]
+def filling(store, drafts, *, epoch, at):
+    count[0] += 1
+    if count[0] == {number}:
+        place = os.environ["WEATHER_DISK"]
+        found = os.statvfs(place)
+        descriptor = os.open(os.path.join(place, ".filler"), os.O_RDWR | os.O_CREAT, 0o600)
+        if found.f_bavail:
+            os.posix_fallocate(descriptor, 0, found.f_bavail * found.f_bsize)
+        os.close(descriptor)
+    return append(store, drafts, epoch=epoch, at=at)
+SqliteJournal.append = filling
+"""
+
+
+def full_at_append(disk: Disk, village: Hamlet, number: int, argv: tuple[str, ...]) -> Tally:
+    """Somebody fills the disk up immediately before the journal is written for the n-th time."""
+
+    def fresh(_: Hamlet) -> None:
+        disk.free()
+        emptied(village)
+
+    return endure(
+        village,
+        Weather(
+            argv=argv,
+            before=_FILLS.format(number=number),
+            variables={"WEATHER_DISK": str(disk.place)},
+            end=lambda _: disk.free(),
+            says=FULL,
+            codes=frozenset({0, 1, 5, 6, 7}),
+            fresh=fresh,
+        ),
+    )
+
+
 def read_only(disk: Disk, village: Hamlet, argv: tuple[str, ...]) -> Tally:
     """The disk is mounted read-only."""
 
@@ -225,6 +264,9 @@ LIMITS = {
 }
 
 
+APPENDS = 20
+"""More than a run of the hamlet makes; beyond its last one the disk is never filled."""
+
 COMMANDS = {"run": RUN, "rollback": ROLLBACK}
 
 
@@ -232,6 +274,7 @@ def names(most: int, calls: dict[str, dict[str, int]]) -> list[str]:
     """All cases; ``most`` is how many pages a run takes, ``calls`` how often it makes which call, by command."""
     found = [f"disk/room-{pages}/{name}" for name in COMMANDS for pages in range(most + 2)]
     found += [f"disk/read-only/{name}" for name in COMMANDS]
+    found += [f"disk/append-{number}/{name}" for name in COMMANDS for number in range(1, APPENDS + 1)]
     found += [
         f"disk/{call}-{error}-{way}-{number}/{name}"
         for name, counts in calls.items()
@@ -258,6 +301,8 @@ def found(
         return {case: lambda: read_only(*disk(), argv)}
     if parts[-1] == "gone":
         return {case: lambda: gone(village(), parts[0])}
+    if parts[0] == "append":
+        return {case: lambda: full_at_append(*disk(), int(parts[1]), argv)}
     if parts[0] == "room":
         return {case: lambda: room(*disk(), int(parts[1]), argv)}
     call, error, way, number = parts

@@ -19,7 +19,7 @@ from tests.chaos.weather.disk import NotPossible
 from tracseq_migrate.adapters.caddy import CaddyProxy
 from tracseq_migrate.adapters.gateway import HttpGateway
 from tracseq_migrate.adapters.haproxy import HaproxyProxy
-from tracseq_migrate.adapters.http import SocketHttp
+from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.prober import ThreadProber
 from tracseq_migrate.adapters.supervisor import SupervisorProgram
 from tracseq_migrate.ports import ProbeTarget, Unreachable
@@ -201,7 +201,7 @@ def over_http(name: str) -> Tally:
     talk, expected = TALKS[name]
     with socket.create_server(("127.0.0.1", 0)) as listener, speaking(talk, listener):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        http = SocketHttp({"a": url, "gateway": url})
+        http = HttpxHttp({"a": url, "gateway": url})
         tally = asked(lambda: http.request("a", "/", timeout=TIMEOUT).status, expected)
         gateway = HttpGateway(http, instances=[], names={"USE_RAG_SERVICE": "rag"})
         asked(lambda: gateway.flags(timeout=TIMEOUT), "")
@@ -246,7 +246,7 @@ def nobody(kind: str) -> Tally:
             url = f"http://localhost:{port}"
         elif kind == "only-the-other-family":
             url, expected = f"http://[::1]:{port}", "connection refused|no connection"
-        return asked(lambda: SocketHttp({"a": url}).request("a", "/", timeout=TIMEOUT).status, expected)
+        return asked(lambda: HttpxHttp({"a": url}).request("a", "/", timeout=TIMEOUT).status, expected)
 
 
 NOBODY = ("refused", "never-taken", "refused-on-both-addresses", "only-the-other-family")
@@ -301,7 +301,7 @@ def over_tls(kind: str) -> Tally:
             stack.enter_context(speaking(shake, listener))
             if kind == "plain-to-tls":
                 url, expected = url.replace("https:", "http:"), "not HTTP|reset|closed"
-        return asked(lambda: SocketHttp({"a": url}).request("a", "/", timeout=TIMEOUT).status, expected)
+        return asked(lambda: HttpxHttp({"a": url}).request("a", "/", timeout=TIMEOUT).status, expected)
 
 
 TLS = ("wrong-certificate", "plain-side", "plain-to-tls", "no-handshake", "slow-handshake")
