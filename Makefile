@@ -11,7 +11,7 @@ SECONDS ?= 600
 SEED ?= 1
 CASE ?=
 
-.PHONY: demo test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health setup clean help
+.PHONY: demo test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps setup clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -69,6 +69,15 @@ bench-flip: setup ## what clients notice of a flip, behind each proxy and withou
 
 bench-startup: $(STAMP) ## start-up of the commands against a bare typer command
 	$(BIN)/python benchmarks/startup.py
+
+bench-status: $(STAMP) ## status on a journal of 100,000 events, against one of 100
+	$(BIN)/python benchmarks/status.py
+
+bench-validate: $(STAMP) ## validate of 1,000 services and 10,000 steps, against PyYAML's C loader
+	$(BIN)/python benchmarks/validate.py
+
+bench-steps: $(STAMP) ## 200 trivial steps against bash, terraform, pyinfra and ansible; then 10,000 of ours
+	$(BIN)/python benchmarks/steps.py --many 10000
 
 bench-health: setup ## the health of 1,000 endpoints, against curl --parallel
 	$(BIN)/python benchmarks/health.py
