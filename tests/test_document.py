@@ -20,10 +20,10 @@ from tracseq_migrate.document import (
     first_of,
     inspect,
     read,
-    reader,
 )
+from tracseq_migrate.document.builder import DEEPEST, MOST_VALUES, Builder
 from tracseq_migrate.document.plain import values
-from tracseq_migrate.document.reader import DEEPEST, MOST_BYTES, MOST_VALUES
+from tracseq_migrate.document.text import MOST_BYTES
 from tracseq_migrate.errors import InvalidInput
 
 # The machine may be busy: how long one example takes proves nothing.
@@ -429,7 +429,7 @@ def test_the_short_way_of_reading_accepts_only_what_the_long_way_reads_the_same(
     short = values(text, most=MOST_VALUES, deepest=DEEPEST)
     if short is None:
         return
-    builder = reader._Builder("f.yaml")
+    builder = Builder("f.yaml")
     builder.build(text)
     assert builder.findings == []
     assert builder.root is not None

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
-from tracseq_migrate.adapters.sqlite_journal.lease import host_name
+from tracseq_migrate.adapters.sqlite_journal.machine import host_name
 from tracseq_migrate.errors import Locked, TracseqMigrateError
 from tracseq_migrate.ports import Draft, Holder
 
@@ -28,15 +28,16 @@ import os, sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
-from tracseq_migrate.adapters.sqlite_journal.lease import host_name
+from tracseq_migrate.adapters.sqlite_journal.machine import host_name
 from tracseq_migrate.errors import Locked
 from tracseq_migrate.ports import Draft, Holder
-import tracseq_migrate.adapters.sqlite_journal.lease as module
+import tracseq_migrate.adapters.sqlite_journal.lease as lease_module
+import tracseq_migrate.adapters.sqlite_journal.lease_row as row_module
 class Ahead(datetime):
     @classmethod
     def now(cls, zone=None):
         return datetime.now(zone) + timedelta(hours=float(sys.argv[3]))
-module.datetime = Ahead
+lease_module.datetime = row_module.datetime = Ahead
 path = Path(sys.argv[1])
 lease = SqliteLease(path, environment="test", ttl=float(sys.argv[2]))
 journal = SqliteJournal(path, environment="test")

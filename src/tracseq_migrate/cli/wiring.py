@@ -29,7 +29,7 @@ from tracseq_migrate.adapters.postgres import PostgresDatabases
 from tracseq_migrate.adapters.prober import ThreadProber
 from tracseq_migrate.adapters.processes import CommandStarter, ExternalStarter, ProcessServices, Starter
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease, SqliteVault
-from tracseq_migrate.adapters.sqlite_journal.lease import host_name
+from tracseq_migrate.adapters.sqlite_journal.machine import host_name
 from tracseq_migrate.adapters.state_folder import make_private
 from tracseq_migrate.config import Environment, IdentityCommand, known_of, load, locate
 from tracseq_migrate.config.by_hand import hands as hands_of
@@ -59,7 +59,7 @@ from tracseq_migrate.step import NO_HANDS
 
 if TYPE_CHECKING:
     from tracseq_migrate.cli.session import Session
-    from tracseq_migrate.config.environment import Start
+    from tracseq_migrate.config.start import Start
 
 T = TypeVar("T")
 JOURNAL = "journal.sqlite3"

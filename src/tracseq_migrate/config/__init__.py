@@ -17,11 +17,10 @@ from tracseq_migrate.config.environment import (
     ProxyConfig,
     ReloadConfig,
     ServiceConfig,
-    Start,
-    StartCommands,
 )
 from tracseq_migrate.config.flags import TRACSEQ_ROUTES
 from tracseq_migrate.config.load import FILE_NAME, Inspection, find, inspect, load, locate
+from tracseq_migrate.config.start import Start, StartCommands
 from tracseq_migrate.config.unknown import Unknown, known_of
 
 __all__ = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 
-from tracseq_migrate.config.environment import Environment, Start
+from tracseq_migrate.config.environment import Environment
+from tracseq_migrate.config.start import Start
 from tracseq_migrate.ports import Unreachable
 from tracseq_migrate.step import Hands, ServiceHands
 

@@ -18,8 +18,8 @@ from tracseq_migrate.config.environment import (
     ProxyConfig,
     ReloadConfig,
     ServiceConfig,
-    Start,
 )
+from tracseq_migrate.config.start import Start
 from tracseq_migrate.config.unknown import Section
 from tracseq_migrate.config.values import FilePath, StateFolder, Text, Url
 from tracseq_migrate.document import Document, keys_of

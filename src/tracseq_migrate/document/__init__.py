@@ -4,8 +4,9 @@
 Nothing here knows what a plan or an environment is.
 """
 
+from tracseq_migrate.document.builder import MOST_FINDINGS
 from tracseq_migrate.document.places import Path, Place, Places
-from tracseq_migrate.document.reader import MOST_FINDINGS, Document, inspect, read
+from tracseq_migrate.document.reader import Document, inspect, read
 from tracseq_migrate.document.refusals import findings_from, first_of
 from tracseq_migrate.document.wording import NAME_PATTERN, closest, did_you_mean, keys_of, quoted, shown
 

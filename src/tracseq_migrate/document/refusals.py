@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from tracseq_migrate.document.builder import MOST_FINDINGS
 from tracseq_migrate.document.places import Path
-from tracseq_migrate.document.reader import MOST_FINDINGS, Document
+from tracseq_migrate.document.reader import Document
 from tracseq_migrate.document.wording import NAME_PATTERN, closest, quoted
 from tracseq_migrate.errors import Finding
 from tracseq_migrate.frozen import frozen

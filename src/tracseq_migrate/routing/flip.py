@@ -16,7 +16,8 @@ from tracseq_migrate import duration
 from tracseq_migrate.errors import InvalidSetup, StepFailed
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import ProbeReport, ProbeTarget, Unreachable
-from tracseq_migrate.routing.readback import CONNECTIONS, STARTED_ANEW, await_flags
+from tracseq_migrate.routing import values
+from tracseq_migrate.routing.readback import CONNECTIONS, STARTED_ANEW, await_flags, disagreements
 from tracseq_migrate.step import Evidence, StepContext
 
 OWED = "reload"
@@ -203,12 +204,26 @@ def declare(ctx: StepContext, flip: Flip) -> bool:
         return False
     ctx.journal.owe(
         OWED,
-        f"the gateway must take up {', '.join(f'{k}={_spell(v)}' for k, v in flip.expect.items())}",
+        f"the gateway must take up {', '.join(f'{k}={values.spell(v)}' for k, v in flip.expect.items())}",
         "the effective flags of every instance agree",
     )
     ctx.flags.write(flip.entries, expected=now.digest)
     ctx.journal.checkpoint("declared", {"location": ctx.flags.location}, "either")
     return True
+
+
+def keep_declared(ctx: StepContext, flip: Flip, back: Flip) -> None:
+    """Going back failed. Where every instance still has the new flags, the store must say so too: otherwise the next restart
+    of an instance would send clients back, uncounted."""
+
+    def having(expect: Mapping[str, bool]) -> bool:
+        return any(
+            not disagreements(ctx.gateway, expect, instances=[name], connections=1, timeout=2.0)
+            for name in ctx.gateway.instances
+        )
+
+    if having(flip.expect) and not having(back.expect):
+        declare(ctx, flip)
 
 
 def clear_up(ctx: StepContext, flip: Flip) -> None:
@@ -220,10 +235,6 @@ def clear_up(ctx: StepContext, flip: Flip) -> None:
         change = ctx.flags.preview(flip.entries)
         if change.before == change.after:
             ctx.flags.write(flip.entries, expected=now.digest)
-
-
-def _spell(value: bool) -> str:
-    return "true" if value else "false"
 
 
 def _probe_targets(ctx: StepContext, expect: Mapping[str, bool]) -> list[ProbeTarget]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
@@ -10,9 +9,18 @@ from pydantic import Field
 
 from tracseq_migrate.errors import InvalidSetup, StepFailed
 from tracseq_migrate.ports import FlagFile, Route, Routes, Unreachable
-from tracseq_migrate.routing import proof, stranded, values
-from tracseq_migrate.routing.flip import OWED, SWITCHING, Flip, carry_out, clear_up, declare, put_back, see
-from tracseq_migrate.routing.readback import CONNECTIONS, Disagreement, describe, disagreements, wrong_flags
+from tracseq_migrate.routing import adoption, by_hand, concerns, proof, stranded, values
+from tracseq_migrate.routing.flip import (
+    OWED,
+    SWITCHING,
+    Flip,
+    carry_out,
+    clear_up,
+    keep_declared,
+    put_back,
+    see,
+)
+from tracseq_migrate.routing.readback import CONNECTIONS, describe, disagreements, wrong_flags
 from tracseq_migrate.step import (
     NO_HANDS,
     Adopted,
@@ -96,68 +104,8 @@ class FlagsStep(Step):
         return missing + idle
 
     def concerns(self, ctx: StepContext) -> list[Concern]:
-        question = f"{self.title}: the flags can be set"
-        try:
-            store = ctx.flags.read()
-        except InvalidSetup as error:
-            return [Concern(question, "fail", error.message, error.hint)]
-        found = [Concern(question, "fail", text) for text in ctx.flags.findings(self.set_)]
-        found += self._concerns_of_gateway(ctx, store)
-        found += self._concerns_of_rollout(ctx)
-        found += [
-            Concern(
-                question,
-                "unknown",
-                f"the environment names no database for {service}, so what is written there could never be counted",
-                f"Give services.{service}.database in the environment file.",
-            )
-            for service in self._uncounted(ctx)
-        ]
-        for service, database in self._stores(ctx).items():
-            try:
-                ctx.databases.manifest(database, timeout=ctx.remaining(60.0))
-            except Unreachable as error:
-                text = f"what {service} keeps cannot be counted, so the way back could not tell what it would leave: {error}"
-                found.append(Concern(question, "unknown", text, f"Make database {database} readable."))
-        return found or [
-            Concern(question, "pass", f"every instance knows the flags and follows {ctx.flags.location}")
-        ]
-
-    def _concerns_of_gateway(self, ctx: StepContext, store: FlagFile) -> list[Concern]:
-        """Whether every instance knows the flags, and has them as the store declares them."""
-        question = f"{self.title}: the flags can be set"
-        declared = {flag: values.read(store.values.get(flag)) for flag in self.set_}
-        expect = {flag: value for flag, value in declared.items() if value is not None}
-        wrong = disagreements(
-            ctx.gateway, expect, instances=ctx.gateway.instances, connections=1, timeout=ctx.remaining(5.0)
-        )
-        silent = [item for item in wrong if item.silent]
-        hopeless = [item for item in wrong if item.hopeless]
-        behind = [item for item in wrong if not item.silent and not item.hopeless]
-        found = []
-        if silent:
-            names = " and ".join(item.instance for item in silent)
-            found.append(Concern(question, "unknown", describe(silent), f"Look at the output of {names}."))
-        if hopeless:
-            remedy = "This version of the gateway does not route by it: update the gateway, or take the flag out of the plan."
-            found.append(Concern(question, "fail", describe(hopeless), remedy))
-        if behind:
-            remedy = (
-                f"It does not follow {store.location}: it owes a reload, or its own environment shadows the file. "
-                "Make both agree first."
-            )
-            found.append(Concern(question, "fail", describe(behind), remedy))
-        return found
-
-    def _concerns_of_rollout(self, ctx: StepContext) -> list[Concern]:
-        question = f"{self.title}: every instance is in rotation"
-        try:
-            unfinished = ctx.rollout.unfinished()
-        except Unreachable as error:
-            return [Concern(question, "unknown", str(error), "Start the proxy, or mend its socket.")]
-        if unfinished:
-            return [Concern(question, "fail", unfinished, "Bring it back into rotation first.")]
-        return []
+        stores, uncounted = self._stores(ctx), self._uncounted(ctx)
+        return concerns.before_flip(ctx, self.title, self.set_, stores=stores, uncounted=uncounted)
 
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         try:
@@ -238,8 +186,7 @@ class FlagsStep(Step):
         }
 
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
-        flip = Flip(self._entries(), dict(self.set_))
-        flipped = carry_out(ctx, flip, prove=lambda instance: self._prove(ctx, instance))
+        flipped = carry_out(ctx, self._flip(), prove=lambda instance: self._prove(ctx, instance))
         return Done(tuple(flipped.evidence()))
 
     def verify(self, ctx: StepContext) -> list[Evidence]:
@@ -304,49 +251,18 @@ class FlagsStep(Step):
             store = ctx.flags.read()
         except InvalidSetup as error:
             return Adopted(Found.UNKNOWN, error.message)
-        declared = [values.read(store.values.get(flag)) for flag in self.set_]
-        off = {flag: not value for flag, value in self.set_.items()}
-        everywhere = [*ctx.gateway.instances, None]
-
-        def wrong(expect: Mapping[str, bool]) -> list[Disagreement]:
-            timeout = ctx.remaining(5.0)
-            return disagreements(ctx.gateway, expect, instances=everywhere, connections=1, timeout=timeout)
-
-        not_on = wrong(self.set_)
-        silent = [item for item in not_on if item.silent]
-        if silent:
-            return Adopted(Found.UNKNOWN, describe(silent))
-        if not_on or declared != list(self.set_.values()):
-            as_before = not wrong(off) and declared == list(off.values())
-            told = describe(not_on) or f"{store.location} does not declare what is effective"
-            return Adopted(Found.NOT_DONE if as_before else Found.PARTLY, told)
+        short = adoption.short_of(ctx, store, self.set_)
+        if short is not None:
+            return short
         try:
             evidence = tuple(self.verify(ctx))
         except StepFailed as error:
             return Adopted(Found.UNKNOWN if error.unknown else Found.PARTLY, error.message)
         except Unreachable as error:
             return Adopted(Found.UNKNOWN, str(error))
-        stores = self._stores(ctx)
-        assumed_ = [
-            f"{flag} was {values.spell(was)} before, because the plan turns it {'off' if was else 'on'}; "
-            "what it was, and how it was written, cannot be known"
-            for flag, was in off.items()
-        ]
-        assumed_ += [
-            f"what {service} kept before cannot be known: going back counts every row of {database} as written since, "
-            "and rows that were deleted there cannot be counted"
-            for service, database in stores.items()
-        ]
-        undo: Undo = {
-            "location": store.location,
-            "values": {flag: values.spell(was) for flag, was in off.items()},
-            "effective": off,
-            "instances": list(ctx.gateway.instances),
-            "manifests": {},
-            "unknown_before": stores,
-        }
+        undo, unsure = adoption.way_back(ctx, store, self.set_, self._stores(ctx))
         return Adopted(
-            Found.DONE, evidence[0].text, undo, tuple(assumed_), evidence, checkpoints=("declared", SWITCHING)
+            Found.DONE, evidence[0].text, undo, unsure, evidence, checkpoints=("declared", SWITCHING)
         )
 
     def losses(self, ctx: StepContext, undo: Undo) -> list[Loss]:
@@ -399,10 +315,10 @@ class FlagsStep(Step):
             except (LossRefused, Unreachable):
                 # Writes came in after the first count, or they cannot be counted now. Nobody was sent back yet: what was in
                 # force is put in force again.
-                carry_out(ctx, Flip(self._entries(), dict(self.set_)), prove=lambda _: ())
+                carry_out(ctx, self._flip(), prove=lambda _: ())
                 raise
             except StepFailed:
-                self._keep_declared(ctx, back)
+                keep_declared(ctx, self._flip(), back)
                 raise
         readings = see(ctx, back.expect)
         evidence.append(
@@ -422,19 +338,6 @@ class FlagsStep(Step):
             )
         return evidence
 
-    def _keep_declared(self, ctx: StepContext, back: Flip) -> None:
-        """Going back failed. Where every instance still has the new flags, the store must say so too: otherwise the next restart
-        of an instance would send clients back, uncounted."""
-
-        def having(expect: Mapping[str, bool]) -> bool:
-            return any(
-                not disagreements(ctx.gateway, expect, instances=[name], connections=1, timeout=2.0)
-                for name in ctx.gateway.instances
-            )
-
-        if having(self.set_) and not having(back.expect):
-            declare(ctx, Flip(self._entries(), dict(self.set_)))
-
     def _uncounted(self, ctx: StepContext) -> list[str]:
         """Services whose writes would be stranded, and of which nobody can say where they keep them."""
         return [
@@ -444,32 +347,13 @@ class FlagsStep(Step):
         ]
 
     def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
-        file = shlex.quote(hands.flag_file or str(undo["location"]))
-        lines = [f"# set the flags in {file} as they were"]
-        for flag, value in undo["values"].items():
-            at_its_line = rf"^([[:space:]]*(export[[:space:]]+)?{flag}[[:space:]]*=).*"
-            if value is None:
-                lines.append(f"sed -i -E --follow-symlinks {shlex.quote(f'/{at_its_line}/d')} {file}")
-                continue
-            spelled = "".join(f"\\{letter}" if letter in r"\&|" else letter for letter in value)
-            there = shlex.quote(f"s|{at_its_line}|\\1{spelled}|")
-            added = f"echo {shlex.quote(f'{flag}={value}')} >> {file}"
-            lines.append(f"sed -i -E --follow-symlinks {there} {file}")
-            lines.append(f"grep -qE {shlex.quote(at_its_line)} {file} || {added}")
-        instances = undo.get("instances") or ["every gateway instance"]
-        lines.append(
-            f"# start anew, one after the other, so that each reads the file: {', '.join(instances)}"
-        )
-        lines += hands.reload
-        for flag, on in undo["effective"].items():
-            key = routes[flag].key if flag in routes else hands.keys.get(flag, flag)
-            lines.append(
-                f"# GET /routing-status at every instance: feature_flags.{key} must be {values.spell(on)}"
-            )
-        return lines
+        return by_hand.lines(undo, routes, hands)
 
     def _entries(self) -> dict[str, str | None]:
         return {flag: values.spell(value) for flag, value in self.set_.items()}
+
+    def _flip(self) -> Flip:
+        return Flip(self._entries(), dict(self.set_))
 
     def _read(self, ctx: StepContext) -> FlagFile:
         try:

@@ -1,83 +1,23 @@
-"""The SQLite file of one environment: how it is made, opened and recognised, and what its failures mean."""
+"""The SQLite file of one environment: how it is opened and recognised, and what its failures mean."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import secrets
 import sqlite3
 import threading
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from tracseq_migrate.adapters.durable import sync_folder
+from tracseq_migrate.adapters.sqlite_journal import making
 from tracseq_migrate.adapters.sqlite_journal.beside import FoldFile, Head, HeadFile
 from tracseq_migrate.adapters.sqlite_journal.unshared import in_memory
 from tracseq_migrate.errors import InvalidSetup, Residue, TracseqMigrateError
-from tracseq_migrate.ports import Record
-
-# "TSQM": tells our files from every other SQLite file, also for the program `file`.
-APPLICATION_ID = 0x5453514D
-SCHEMA_VERSION = 1
-
-INSERT = (
-    "INSERT INTO events (seq, at, type, week, run_id, step, data, previous, hash)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-ATTACH = "INSERT INTO attachments VALUES (?, ?) ON CONFLICT DO NOTHING"
-
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE events (
-    seq INTEGER PRIMARY KEY,
-    at TEXT NOT NULL,
-    type TEXT NOT NULL,
-    week TEXT NOT NULL,
-    run_id TEXT NOT NULL,
-    step TEXT NOT NULL,
-    data TEXT NOT NULL,
-    previous TEXT NOT NULL,
-    hash TEXT NOT NULL
-);
-CREATE TRIGGER events_in_order BEFORE INSERT ON events
-    WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
-    BEGIN SELECT raise(ABORT, 'the journal only grows at its end'); END;
-CREATE TRIGGER events_stay BEFORE UPDATE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER events_remain BEFORE DELETE ON events
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-CREATE TABLE attachments (digest TEXT PRIMARY KEY, body BLOB NOT NULL);
-CREATE TRIGGER attachments_stay BEFORE UPDATE ON attachments
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-CREATE TRIGGER attachments_remain BEFORE DELETE ON attachments
-    BEGIN SELECT raise(ABORT, 'the journal is append-only'); END;
-CREATE TABLE lease (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    epoch INTEGER NOT NULL,
-    held INTEGER NOT NULL,
-    witness INTEGER NOT NULL,
-    holder_id TEXT NOT NULL,
-    person TEXT NOT NULL,
-    host TEXT NOT NULL,
-    pid INTEGER NOT NULL,
-    command TEXT NOT NULL,
-    since TEXT NOT NULL,
-    expires TEXT NOT NULL,
-    boot TEXT NOT NULL,
-    expires_uptime REAL NOT NULL
-);
-INSERT INTO lease VALUES (1, 0, 0, 0, '', '', '', 0, '', '', '', '', 0);
-"""
 
 # Opening is serialised in a process: closing any descriptor of a file drops the POSIX locks that SQLite holds
 # on it, so making the file must never overlap with another thread that opens it.
 _opening = threading.Lock()
-
-_MAKING = 3600.0
-"""Seconds after which a journal that is being made is not being made any more."""
 
 WAYS_OUT = (
     "Put the last good copy of its folder back, or `tracseq-migrate state import FILE`; without either, "
@@ -113,10 +53,10 @@ class JournalFile:
             raise Residue(lost, state="What is there was left as it is.", hint=WAYS_OUT)
         with _opening, self.translating("open"):
             if not self.path.exists():
-                self.make(self.path)
+                making.make(self.path, self.environment)
             elif self.path.stat().st_mode & 0o077:
                 self.path.chmod(0o600)
-            self._clear_up()
+            making.clear_up(self.path)
             connection = self._connect("mode=rw")
         try:
             with self.translating("open"):
@@ -242,7 +182,7 @@ class JournalFile:
         if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_IOERR_SHMSIZE:
             return TracseqMigrateError(
                 f"could not {doing} {where}: the disk is full, or has no room for its shared memory",
-                hint="Make room on its disk, then type the same command again.",
+                hint="Make room on its disk.",
             )
         # An error that Python's module raises itself (a closed connection, a wrong type) carries no code.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
@@ -255,12 +195,12 @@ class JournalFile:
         if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) and self._on_a_read_only_disk():
             return TracseqMigrateError(
                 f"could not {doing} {where}: its file system is read-only",
-                hint="Look at the system's log for why, mount it writable, then type the same command again.",
+                hint="Look at the system's log for why, and mount it writable.",
             )
         reasons = {
             sqlite3.SQLITE_FULL: (
                 "the disk is full",
-                "Make room on its disk, then type the same command again.",
+                "Make room on its disk.",
             ),
             sqlite3.SQLITE_BUSY: (
                 f"another process has kept it busy for more than {self.busy:g} s",
@@ -299,71 +239,11 @@ class JournalFile:
         log = self.path.with_name(self.path.name + "-wal")
         return log.exists() and log.stat().st_size > 0
 
-    def make(self, path: Path) -> None:
-        """An empty journal at a path of this folder, which takes nobody's place; the folder, too, where it is missing.
-
-        Made whole under another name and then linked into place: whoever looks sees no file or a finished one, two who
-        make it at once agree on one, and an empty file at this path is always damage.
-        """
-        self.make_folder(path.parent)
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.new")
-        try:
-            self.build(temporary, (), ())
-            with contextlib.suppress(FileExistsError):
-                os.link(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
-
-    def build(self, path: Path, records: Iterable[Record], bodies: Iterable[bytes]) -> None:
-        """A new journal file (0600) with these events and attachments, whole and synced when it returns.
-
-        Raises:
-            InvalidSetup: the file system cannot hold a journal.
-            FileExistsError, OSError, sqlite3.Error: it could not be made; a part of it may be left.
-        """
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-        path.chmod(0o600)
-        connection = sqlite3.connect(path, isolation_level=None)
-        try:
-            connection.executescript("BEGIN;" + _SCHEMA + "COMMIT;")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.execute("INSERT INTO meta VALUES ('environment', ?)", (self.environment,))
-            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-            with writing(connection):
-                connection.executemany(INSERT, records)
-                connection.executemany(ATTACH, ((hashlib.sha256(body).hexdigest(), body) for body in bodies))
-        finally:
-            connection.close()
-        if mode != "wal":
-            raise InvalidSetup(
-                f"{path.parent} is on a file system that cannot hold the journal (no shared memory)",
-                hint="Set `state` to a folder on a local disk.",
-            )
-
-    def _clear_up(self) -> None:
-        """Remove what a death in the making of a journal has left here; no making takes so long that it could be meant."""
-        with contextlib.suppress(OSError):
-            for left in self.path.parent.glob(f".{self.path.name}.*.new*"):
-                if time.time() - left.stat().st_mtime > _MAKING:
-                    left.unlink(missing_ok=True)
-
-    def make_folder(self, folder: Path) -> None:
-        if folder.is_dir():
-            return
-        self.make_folder(folder.parent)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            # mkdir obeys the umask, which may take away even the owner's rights.
-            folder.chmod(0o700)
-        sync_folder(folder.parent)
-
     def _recognise(self, connection: sqlite3.Connection) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION_ID:
+        if application != making.APPLICATION_ID:
             if not tables:
                 raise Residue(
                     f"the journal {self.path} is empty: it was cut off or replaced",
@@ -374,7 +254,7 @@ class JournalFile:
                 f"{self.path} is an SQLite file of another program; it was left as it is",
                 hint="Set `state` to another folder.",
             )
-        if version > SCHEMA_VERSION:
+        if version > making.SCHEMA_VERSION:
             raise InvalidSetup(
                 f"the journal {self.path} was written by a newer tracseq-migrate (format {version})",
                 hint="Use that version, or a later one.",
@@ -392,17 +272,3 @@ def _no_shared_memory(error: sqlite3.Error) -> bool:
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE)
     shared = (sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_SHMOPEN, sqlite3.SQLITE_IOERR_SHMMAP)
     return code in shared or code & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
-
-
-@contextlib.contextmanager
-def writing(connection: sqlite3.Connection) -> Iterator[None]:
-    """One write transaction, begun with the write lock in hand so that what is read in it is the newest."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite has ended the transaction itself after some errors (a full disk among them).
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

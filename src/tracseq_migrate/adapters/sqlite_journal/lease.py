@@ -5,64 +5,31 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import socket
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
 
 from tracseq_migrate import duration
-from tracseq_migrate.adapters.sqlite_journal.file import JournalFile, writing
+from tracseq_migrate.adapters.sqlite_journal.file import JournalFile
+from tracseq_migrate.adapters.sqlite_journal.lease_row import (
+    LOST,
+    RENEW,
+    TAKE,
+    LeaseRow,
+    read_row,
+    refuse_fenced,
+    who,
+)
+from tracseq_migrate.adapters.sqlite_journal.machine import boot_name, host_name, is_stopped, uptime
+from tracseq_migrate.adapters.sqlite_journal.making import writing
 from tracseq_migrate.errors import Locked, NotAllowed, TracseqMigrateError
-from tracseq_migrate.journal.chain import parse_stamp, stamp
+from tracseq_migrate.journal.chain import stamp
 from tracseq_migrate.ports import Holder, LeaseInfo, Sighting
 
 _POLL = 0.05
-_READ = (
-    "SELECT epoch, held, witness, holder_id, person, host, pid, command, since, expires, boot, expires_uptime"
-    " FROM lease WHERE id = 1"
-)
-_TAKE = (
-    "UPDATE lease SET (epoch, held, witness, holder_id, person, host, pid, command, since, expires, boot,"
-    " expires_uptime) = (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE id = 1"
-)
-_RENEW = (
-    "UPDATE lease SET witness = ?, expires = ?, boot = ?, expires_uptime = ? WHERE epoch = ? AND held = 1"
-)
-
-
-class _Row(NamedTuple):
-    """``witness``: the holder has the lock file, so a free lock file means that the holder is dead."""
-
-    epoch: int
-    held: int
-    witness: int
-    holder_id: str
-    person: str
-    host: str
-    pid: int
-    command: str
-    since: str
-    expires: str
-    boot: str
-    expires_uptime: float
-
-    def info(self) -> LeaseInfo:
-        holder = Holder(self.holder_id, self.person, self.host, self.pid, self.command)
-        return LeaseInfo(holder, self.epoch, parse_stamp(self.since), parse_stamp(self.expires))
-
-    def can_be_witnessed(self, host: str) -> bool:
-        """Whether a free lock file, seen on ``host``, proves that the holder is dead."""
-        return bool(self.witness) and (self.host == host or (self.boot != "" and self.boot == _boot()))
-
-    def expired(self) -> bool:
-        # On the boot that wrote it the machine's uptime decides: a wall clock set forward expires nobody.
-        if self.boot and self.boot == _boot():
-            return _uptime() >= self.expires_uptime
-        return datetime.now(UTC) >= parse_stamp(self.expires)
 
 
 class SqliteLease:
@@ -103,12 +70,12 @@ class SqliteLease:
             try:
                 refuse_fenced(self._opened(), epoch, "this run stops here")
             except Locked as error:
-                stood = self._stood if self._stood is not None else _uptime() - self._signed
+                stood = self._stood if self._stood is not None else uptime() - self._signed
                 if epoch != self._mine or stood < self._ttl:
                     raise
                 # Between two signs of life more time went by than the lease holds: the machine or this process stood still.
                 told = f"this run lost the lock while it stood still ({duration.show(stood)})"
-                text = error.message.replace(_LOST, told, 1)
+                text = error.message.replace(LOST, told, 1)
                 raise Locked(text, state=error.state, hint=error.hint) from error
 
     def release(self, epoch: int) -> None:
@@ -137,9 +104,9 @@ class SqliteLease:
         with self._guard, self._file.translating("write"):
             connection = self._opened()
             with writing(connection):
-                row = _row(connection)
+                row = read_row(connection)
                 if not row.held or row.holder_id != holder_id:
-                    now = f"{_who(row)} does ({row.holder_id})" if row.held else "nobody does"
+                    now = f"{who(row)} does ({row.holder_id})" if row.held else "nobody does"
                     raise NotAllowed(
                         f"holder {holder_id} does not hold the lock any more: {now}",
                         hint="`tracseq-migrate lock show` shows the lock as it is now.",
@@ -156,7 +123,7 @@ class SqliteLease:
                     command=by.command,
                     since=stamp(datetime.now(UTC)),
                 )
-                connection.execute(_TAKE, freed)
+                connection.execute(TAKE, freed)
         return row.info()
 
     def show(self) -> LeaseInfo | None:
@@ -170,7 +137,7 @@ class SqliteLease:
         host = host_name()
         if self._dead(row):
             return Sighting(row.info(), "gone", f"process {row.pid} has ended: its lock file is free")
-        stopped = row.host == host and _stopped(row.pid)
+        stopped = row.host == host and is_stopped(row.pid)
         also = f"; process {row.pid} is stopped" if stopped else ""
         if row.expired():
             return Sighting(
@@ -187,13 +154,13 @@ class SqliteLease:
         )
         return Sighting(row.info(), "believed", f"{why}; it is believed until its lease expires{also}")
 
-    def _seen(self) -> _Row | None:
+    def _seen(self) -> LeaseRow | None:
         connection = self._file.for_reading()
         if connection is None:
             return None
         try:
             with self._file.translating("read"):
-                return _row(connection)
+                return read_row(connection)
         finally:
             connection.close()
 
@@ -218,14 +185,14 @@ class SqliteLease:
         # The lock file is tried inside the transaction: only one contender at a time does so, and none
         # mistakes the try of another for a living holder.
         with self._unlocking_on_failure(), writing(connection):
-            row = _row(connection)
+            row = read_row(connection)
             locked = self._lock_file()
             dead = locked and row.can_be_witnessed(holder.host)
             if row.held and not dead and not row.expired():
                 self._unlock_file()
                 return None
             now = datetime.now(UTC)
-            taken = _Row(
+            taken = LeaseRow(
                 epoch=row.epoch + 1,
                 held=1,
                 witness=int(locked),
@@ -236,11 +203,11 @@ class SqliteLease:
                 command=holder.command,
                 since=stamp(now),
                 expires=stamp(now + timedelta(seconds=self._ttl)),
-                boot=_boot(),
-                expires_uptime=_uptime() + self._ttl,
+                boot=boot_name(),
+                expires_uptime=uptime() + self._ttl,
             )
-            connection.execute(_TAKE, taken)
-        self._mine, self._signed, self._stood = taken.epoch, _uptime(), None
+            connection.execute(TAKE, taken)
+        self._mine, self._signed, self._stood = taken.epoch, uptime(), None
         self._stop = threading.Event()
         self._beating = threading.Thread(
             target=self._beat, args=(taken.epoch, self._stop), name="lease", daemon=True
@@ -263,20 +230,20 @@ class SqliteLease:
                 # One that took over from a holder who stands still gets the lock file when that one is gone.
                 locked = self._lock is not None or self._lock_file()
                 renewed = self._connection.execute(
-                    _RENEW,
+                    RENEW,
                     (
                         int(locked),
                         stamp(datetime.now(UTC) + timedelta(seconds=self._ttl)),
-                        _boot(),
-                        _uptime() + self._ttl,
+                        boot_name(),
+                        uptime() + self._ttl,
                         epoch,
                     ),
                 )
                 if renewed.rowcount == 0:
                     self._unlock_file()
-                    self._stood = _uptime() - self._signed
+                    self._stood = uptime() - self._signed
                     return False
-            self._signed = _uptime()
+            self._signed = uptime()
             return True
 
     def _end_beating(self) -> None:
@@ -316,7 +283,7 @@ class SqliteLease:
             os.close(self._lock)
             self._lock = None
 
-    def _dead(self, row: _Row) -> bool:
+    def _dead(self, row: LeaseRow) -> bool:
         if not row.can_be_witnessed(host_name()):
             return False
         try:
@@ -336,71 +303,11 @@ class SqliteLease:
 
     def _refusal(self) -> Locked:
         with self._guard, self._file.translating("read"):
-            row = _row(self._opened())
+            row = read_row(self._opened())
         if not row.held:
             return Locked("another run held the lock until just now", hint="Type the same command again.")
         return Locked(
-            f"another run holds the lock: {_who(row)}",
+            f"another run holds the lock: {who(row)}",
             hint="`tracseq-migrate status` shows how far it is; wait until it ends, then type the same "
             "command again. The lock dies with its process: nothing needs to be removed by hand.",
         )
-
-
-_LOST = "this run no longer holds the lock"
-
-
-def refuse_fenced(connection: sqlite3.Connection, epoch: int, outcome: str) -> None:
-    """Raise `Locked` unless the lease of this epoch is the newest, and held."""
-    row = _row(connection)
-    if row.epoch == epoch and row.held:
-        return
-    if row.epoch == epoch:
-        why = "it was given back"
-    elif row.held:
-        why = f"it was taken over by {_who(row)}"
-    elif not row.holder_id:
-        why = f"it was taken away by {_who(row)}"
-    else:
-        why = f"it was taken over by another run, since ended: {_who(row)}"
-    raise Locked(
-        f"{_LOST}: {why}; {outcome}",
-        state="What this run did before that is journaled; it changes nothing any more.",
-        hint="`tracseq-migrate status` shows what state the week is in, and what to type next.",
-    )
-
-
-def host_name() -> str:
-    """This machine's name, as holders of a lease write it."""
-    return socket.gethostname()
-
-
-def _who(row: _Row) -> str:
-    return f"{row.person} on {row.host}, pid {row.pid}, `{row.command}`, since {row.since[:19]}Z"
-
-
-def _row(connection: sqlite3.Connection) -> _Row:
-    row = connection.execute(_READ).fetchone()
-    return _Row(*row)
-
-
-def _boot() -> str:
-    """Names this boot of the machine; empty where it cannot be told."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return ""
-
-
-def _stopped(pid: int) -> bool:
-    """Whether a process of this machine is stopped, as by SIGSTOP or Ctrl-Z; false where that cannot be told."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return False
-    return stat.rpartition(")")[2].split()[:1] in (["T"], ["t"])
-
-
-def _uptime() -> float:
-    """Seconds of the machine's own clock, the same for all its processes, suspended time counted."""
-    clock = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.clock_gettime(clock) if clock is not None else time.monotonic()

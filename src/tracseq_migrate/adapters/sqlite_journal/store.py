@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from tracseq_migrate.adapters.sqlite_journal.beside import Head
-from tracseq_migrate.adapters.sqlite_journal.file import ATTACH, INSERT, JournalFile, writing
-from tracseq_migrate.adapters.sqlite_journal.lease import refuse_fenced
+from tracseq_migrate.adapters.sqlite_journal.file import JournalFile
+from tracseq_migrate.adapters.sqlite_journal.lease_row import refuse_fenced
+from tracseq_migrate.adapters.sqlite_journal.making import ATTACH, INSERT, writing
 from tracseq_migrate.errors import Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.ports import Draft, Event, Record

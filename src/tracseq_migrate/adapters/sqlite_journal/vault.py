@@ -15,8 +15,9 @@ from pathlib import Path
 
 from tracseq_migrate.adapters.durable import sync_folder
 from tracseq_migrate.adapters.sqlite_journal.beside import Head
-from tracseq_migrate.adapters.sqlite_journal.file import ATTACH, INSERT, JournalFile, writing
-from tracseq_migrate.adapters.sqlite_journal.lease import refuse_fenced
+from tracseq_migrate.adapters.sqlite_journal.file import JournalFile
+from tracseq_migrate.adapters.sqlite_journal.lease_row import refuse_fenced
+from tracseq_migrate.adapters.sqlite_journal.making import ATTACH, INSERT, build, make_folder, writing
 from tracseq_migrate.errors import Locked, Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.ports import Record
@@ -49,11 +50,11 @@ class SqliteVault:
     def install(self, records: Sequence[Record], bodies: Sequence[bytes], *, at: datetime) -> tuple[str, ...]:
         file = self._file
         with file.translating("replace"):
-            file.make_folder(file.path.parent)
+            make_folder(file.path.parent)
             with self._nobody_at_work():
                 new = file.path.with_name(f".{file.path.name}.{secrets.token_hex(6)}.new")
                 try:
-                    file.build(new, records, bodies)
+                    build(new, file.environment, records, bodies)
                     self._refuse_foreign()
                     kept = self._keep(at)
                     # From here on the old one is not whole any more, and known to be so: a head that is gone can only

@@ -19,7 +19,7 @@ from tracseq_migrate.adapters.files import LocalFiles
 from tracseq_migrate.adapters.gateway import HttpGateway
 from tracseq_migrate.config import TRACSEQ_ROUTES
 from tracseq_migrate.config.load import Facts
-from tracseq_migrate.document import reader
+from tracseq_migrate.document.builder import Builder
 from tracseq_migrate.errors import Finding, InvalidInput, InvalidSetup, StepFailed, UsageError
 from tracseq_migrate.ports import Answer, Routes, Unreachable
 from tracseq_migrate.step import Uses
@@ -218,7 +218,7 @@ def _both_ways(body: bytes, file: str) -> None:
     if found is None or findings:
         return
     found.places.value(())
-    builder = reader._Builder(file)
+    builder = Builder(file)
     builder.build(body.decode("utf-8-sig"))
     if builder.findings or builder.root is None or repr(builder.root[0]) != repr(found.value):
         raise Wrong("the short way of reading and the long one differ")
