@@ -347,6 +347,9 @@ def test_one_that_stood_still_is_told_so_and_one_that_did_not_is_not(path: Path,
     try:
         still.process.send_signal(signal.SIGSTOP)
         taken = lease.acquire(me(), timeout=60)
+        time.sleep(
+            1.0
+        )  # so that it stood still for longer than its lease, whenever its last sign of life was
         still.process.send_signal(signal.SIGCONT)
         said = still.ask("check")
         assert said.startswith("locked: this run lost the lock while it stood still (")

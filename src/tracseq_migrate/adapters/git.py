@@ -51,7 +51,8 @@ class LocalGit:
             return Committed(why_not=f"{path} is not a file")
         try:
             # GitPython asks for the version when it is imported, and waits for it without an end.
-            SubprocessCommands(path.parent).look(["git", "--version"], timeout=_PATIENCE)
+            asking = SubprocessCommands(path.parent, withheld=self._withheld)
+            asking.look(["git", "--version"], timeout=_PATIENCE)
         except StepFailed as error:
             return Committed(why_not=error.message.partition(";")[0])
         try:

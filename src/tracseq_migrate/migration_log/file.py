@@ -36,10 +36,15 @@ class Written:
     kept_aside: Path | None = None
 
 
-def footer_line(seq: int, head: str, digest: str, environment: str = "") -> str:
-    """The last line of a render; ``digest`` is the SHA-256 of everything above it."""
-    of = f" of {environment}" if re.fullmatch(r"[\w.-]+", environment, re.ASCII) else ""
-    return f"<!-- tracseq-migrate: journal event {seq}{of}, head {head}, sha256 {digest} -->\n"
+def footer_line(seq: int, head: str, above: bytes, environment: str = "") -> str:
+    """The last line of a render; its digest is over everything ``above`` it and the environment's name."""
+    named = environment if re.fullmatch(r"[\w.-]+", environment, re.ASCII) else ""
+    of = f" of {named}" if named else ""
+    return f"<!-- tracseq-migrate: journal event {seq}{of}, head {head}, sha256 {_digest(above, named)} -->\n"
+
+
+def _digest(above: bytes, environment: str) -> str:
+    return hashlib.sha256(above + environment.encode()).hexdigest()
 
 
 def recognise(body: bytes) -> Footer | None:
@@ -51,9 +56,10 @@ def recognise(body: bytes) -> Footer | None:
         return None
     if match is None or not body.endswith(b"\n"):
         return None
-    if hashlib.sha256(above + newline).hexdigest() != match[4]:
+    environment = match[2] or ""
+    if _digest(above + newline, environment) != match[4]:
         return None
-    return Footer(int(match[1]), match[3], match[2] or "")
+    return Footer(int(match[1]), match[3], environment)
 
 
 def write_log(files: Files, path: Path, text: str, *, known_heads: Callable[[int], str | None]) -> Written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import traceback
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -65,8 +64,7 @@ def render(events: Iterable[Event], *, environment: str, template: Template | No
     except Exception as error:  # noqa: BLE001 - whatever an operator's template does is a finding, never a crash
         _refuse(template, error)
     body = body.rstrip("\n") + "\n\n"
-    digest = hashlib.sha256(body.encode()).hexdigest()
-    return body + footer_line(state.events, state.head, digest, environment)
+    return body + footer_line(state.events, state.head, body.encode(), environment)
 
 
 def _folding(events: Iterable[Event], state: State) -> Iterator[Event]:
