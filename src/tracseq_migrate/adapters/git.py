@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ class LocalGit:
         except StepFailed as error:
             return Committed(why_not=error.message.partition(";")[0])
         try:
-            import git
+            with _set_aside(self._withheld):  # it asks once more, in all of our environment
+                import git
         except ImportError:
             return Committed(why_not="git is not installed")
         try:
@@ -72,6 +74,16 @@ class LocalGit:
                 return Committed(why_not=said.splitlines()[0] if said else f"git exited {error.status}")
             except OSError as error:
                 return Committed(why_not=f"git could not be run: {error}")
+
+
+@contextmanager
+def _set_aside(names: Collection[str]) -> Iterator[None]:
+    """Take variables out of this process's environment for a moment; nothing else may start programs meanwhile."""
+    kept = {name: os.environ.pop(name) for name in names if name in os.environ}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
 
 
 class _Commit:
