@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import h11
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracseq_migrate.adapters.http_answer import AnswerReader, NotHttp, TooLarge
@@ -40,6 +43,10 @@ ANSWERS = [
         b"ok",
     ),
     (b"HTTP/1.0 200\nContent-Length: 2\n\nok", b"ok"),
+    (b"HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+    (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", b"ok"),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nTrailer: x\n  y\n\n", b"ok"),
+    (OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\n", b"ok"),
     (b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n", b""),
     (b"HTTP/1.1 304 Not Modified\r\n\r\n", b""),
 ]
@@ -98,7 +105,12 @@ def test_headers_are_as_they_came_but_for_folding() -> None:
         OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
         OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nhello\r\n",
-        OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 5000,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"1" * 110_000,
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\n0\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nno colon\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n folded: first\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: " + b"y" * 200_000,
         OK + b"X: " + b"y" * 200_000,
     ],
 )
@@ -106,6 +118,77 @@ def test_what_is_not_http_is_refused_at_once(data: bytes) -> None:
     for step in (0, 1000):
         with pytest.raises(NotHttp):
             read(data, step=step)
+
+
+def by_h11(data: bytes, cut: int) -> tuple[int, bytes] | None:
+    """Status and body of a whole answer, as who asks a single question reads them; None where it is refused."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=102_400)
+    connection.send(h11.Request(method="GET", target="/", headers=[("host", "h")]))
+    connection.send(h11.EndOfMessage())
+    status, body = 0, b""
+    try:
+        for piece in (*filter(None, (data[:cut], data[cut:])), b""):
+            connection.receive_data(piece)
+            while True:
+                event = connection.next_event()
+                if event in (h11.NEED_DATA, h11.PAUSED):
+                    break
+                if isinstance(event, h11.Response):
+                    status = event.status_code
+                elif isinstance(event, h11.Data):
+                    body += bytes(event.data)
+                elif isinstance(event, h11.EndOfMessage):
+                    return status, body
+    except h11.RemoteProtocolError:
+        return None
+    return None
+
+
+PIECES = [
+    b"HTTP/1.1 200 OK", b"HTTP/2.0 204", b"HTTP/1.2 404 no", b"HTTP/1.1 099 x", b"HTTP/1.1 200 a\x0bb", b"HTTP/3 200",
+    b"\r\n", b"\r\n", b"\n", b"\r", b" ", b"\t", b"\x0b", b"\x01", b"\xff", b"0", b"3", b"03", b"abc", b"abc\r\n", b";e=f",
+    b"Content-Length: 3", b"content-length: 3, 3", b"Content-Length: x", b"Transfer-Encoding: chunked",
+    b"transfer-encoding: CHUNKED", b"Transfer-Encoding: gzip", b"X: y", b"X:", b"no colon", b": x", b"X : y",
+]  # fmt: skip
+HEADS = [
+    b"",
+    OK,
+    OK + b"Content-Length: 3\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n",
+    OK + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n",
+]
+
+
+@given(
+    st.sampled_from(HEADS), st.lists(st.sampled_from(PIECES), max_size=9).map(b"".join), st.integers(0, 150)
+)
+@settings(max_examples=500, deadline=None)
+def test_many_answers_read_at_once_are_judged_as_single_ones_are(head: bytes, rest: bytes, cut: int) -> None:
+    data, ours = head + rest, None
+    reader = AnswerReader("GET", 1000)
+    with contextlib.suppress(NotHttp):
+        if any(reader.feed(piece) for piece in (data[:cut], data[cut:]) if piece) or reader.ended():
+            ours = (reader.status, bytes(reader.body))
+    assert ours == by_h11(data, cut)
+
+
+@pytest.mark.parametrize("size", [102_300, 102_500, 131_000, 131_072, 131_100, 200_000])
+def test_long_headers_are_judged_as_those_of_single_answers(size: int) -> None:
+    """Whoever reads 64 KiB at once may have them whole before they are too long."""
+    data = OK + b"X: " + b"y" * size + b"\r\nContent-Length: 0\r\n\r\n"
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=102_400)
+    connection.send(h11.Request(method="GET", target="/", headers=[("host", "h")]))
+    connection.send(h11.EndOfMessage())
+    status, reader = 0, AnswerReader("GET", 1000)
+    with contextlib.suppress(h11.RemoteProtocolError):
+        for at in range(0, len(data), 65_536):
+            connection.receive_data(data[at : at + 65_536])
+            event = connection.next_event()
+            status = event.status_code if isinstance(event, h11.Response) else 0
+    with contextlib.suppress(NotHttp):
+        for at in range(0, len(data), 65_536):
+            reader.feed(data[at : at + 65_536])
+    assert reader.status == status
 
 
 @pytest.mark.parametrize(

@@ -336,9 +336,9 @@ def test_a_damaged_journal_is_kept_to_the_byte_and_replaced(
 def test_kept_twice_in_a_second_has_two_names(tmp_path: Path, other: list[Record]) -> None:
     vault = SqliteVault(tmp_path / "s" / NAME, environment="test")
     assert vault.install(other, (), at=AT) == ()
-    first, second = vault.set_aside(at=AT), vault.set_aside(at=AT)
+    first, second = vault.install(other, (), at=AT), vault.install(other[:1], (), at=AT)
     assert len({*first, *second}) == len(first) + len(second)
-    assert list(opened(tmp_path / "s").records()) == []
+    assert list(opened(tmp_path / "s").records()) == other[:1]
     assert opened(tmp_path / "s").lost() == ""
 
 
@@ -351,6 +351,24 @@ def test_nothing_is_replaced_under_a_run(ended: Path, tmp_path: Path, other: lis
             SqliteVault(folder / NAME, environment="test").install(other, (), at=AT)
         assert bytes_of(folder) == before
     assert SqliteVault(folder / NAME, environment="test").install(other, (), at=AT)
+
+
+def test_what_fails_in_the_middle_of_the_move_says_what_is_kept(
+    killed: Path, tmp_path: Path, other: list[Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = damaged(killed, tmp_path / "copy", f"{NAME}-wal", lambda body: body[:-5000])
+    before = set(bytes_of(folder).values())
+
+    def failing(path: Path, target: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched, pytest.raises(TracseqMigrateError) as caught:
+        patched.setattr(Path, "rename", failing)
+        SqliteVault(folder / NAME, environment="test").install(other, (), at=AT)
+    assert f"What was there is kept: {folder / NAME}.kept-" in caught.value.state
+    assert before <= set(bytes_of(folder).values())
+    assert looked_at(folder)[1], "and it is still known that events are lost"
+    assert not list(folder.glob(".*.new"))
 
 
 def test_what_belongs_to_something_else_is_not_replaced(tmp_path: Path, other: list[Record]) -> None:
@@ -435,7 +453,7 @@ def test_errors_carry_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     vault = SqliteVault(tmp_path / "file" / NAME, environment="test")
     with pytest.raises(TracseqMigrateError, match="could not replace the journal") as caught:
-        vault.set_aside(at=AT)
+        vault.install((), (), at=AT)
     assert caught.value.hint
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease
+from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease, store
 from tracseq_migrate.errors import InvalidSetup, Residue, TracseqMigrateError
 from tracseq_migrate.journal import chain
 from tracseq_migrate.ports import Draft, Event
@@ -195,6 +195,16 @@ def forge(path: Path, *statements: str) -> None:
             connection.execute(statement)
     finally:
         connection.close()
+
+
+def test_hashes_end_where_a_number_is_missing(
+    path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "_HASHES_AT_ONCE", 2)
+    hashes = [e.hash.encode() for e in journal.append([Draft("n")] * 5, epoch=None, at=AT)]
+    assert list(journal.hashes(5)) == [hashes[0] + hashes[1], hashes[2] + hashes[3], hashes[4]]
+    forge(path, "DELETE FROM events WHERE seq = 3")
+    assert list(journal.hashes(5)) == [hashes[0] + hashes[1]]
 
 
 def test_a_forged_head_is_not_built_upon(path: Path, journal: SqliteJournal) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from tracseq_migrate.adapters.memory.journal import MemoryJournal, MemoryLease
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease, SqliteVault
-from tracseq_migrate.errors import Locked, Residue
+from tracseq_migrate.errors import Locked, NotAllowed, Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.ports import Draft, Holder, JournalStore, JournalVault, Lease, Record
 
@@ -244,6 +244,14 @@ def test_a_fold_is_kept_until_the_next(journal: JournalStore) -> None:
         assert journal.kept_fold() == body
 
 
+def test_the_hashes_come_in_order_and_no_further_than_asked(journal: JournalStore) -> None:
+    assert b"".join(journal.hashes(3)) == b""
+    events = journal.append([Draft("a", data={"n": n}) for n in range(5)], epoch=None, at=AT)
+    for last in range(6):
+        assert b"".join(journal.hashes(last)) == "".join(e.hash for e in events[:last]).encode()
+    assert b"".join(journal.hashes(6)) != "".join(e.hash for e in events).encode()
+
+
 def test_attachments_are_listed(journal: JournalStore) -> None:
     assert journal.attached() == []
     digests = {journal.attach(body) for body in (b"b", b"a", b"b")}
@@ -275,7 +283,7 @@ def sealed(count: int) -> list[Record]:
     return made
 
 
-def test_a_journal_is_taken_in_continued_and_set_aside(
+def test_a_journal_is_taken_in_continued_and_replaced(
     vaulted: tuple[JournalVault, JournalStore, Lease],
 ) -> None:
     vault, store, lease = vaulted
@@ -295,10 +303,19 @@ def test_a_journal_is_taken_in_continued_and_set_aside(
     assert len(store.attached()) == 2
     with pytest.raises(Locked):
         vault.install(records, (), at=AT)
-    with pytest.raises(Locked):
-        vault.set_aside(at=AT)
     lease.release(epoch)
-    assert vault.set_aside(at=AT)
-    assert list(store.records()) == []
+    judged: list[list[Record]] = []
+
+    def changed() -> None:
+        judged.append(list(store.records()))
+        raise NotAllowed("it was changed meanwhile")
+
+    with pytest.raises(NotAllowed):
+        vault.install(records[:4], (), at=AT, still=changed)
+    assert judged == [records]
+    assert list(store.records()) == records
+    assert store.remembered() == (6, records[5].hash)
+    assert vault.install(records[:1], (), at=AT)
+    assert list(store.records()) == records[:1]
     assert store.lost() == ""
-    assert store.append([Draft("a")], epoch=None, at=AT)[0].seq == 1
+    assert store.append([Draft("a")], epoch=None, at=AT)[0].seq == 2

@@ -28,8 +28,9 @@ def test_every_state_on_the_way_survives(version: str) -> None:
     state = State()
     for number, event in enumerate(events):
         replay((event,), state)
-        loaded = snapshot.load(snapshot.dump(state))
-        assert loaded == state
+        kept = snapshot.load(snapshot.dump(state, "a" * 64))
+        assert kept == (state, "a" * 64)
+        loaded, _ = kept
         if number % 10 == 0:
             assert replay(events[number + 1 :], loaded) == replay(events)
 
@@ -57,11 +58,12 @@ def forged(body: bytes, **head: object) -> bytes:
         lambda body: forged(body, fold="of another version"),
         lambda body: forged(body, seq=3),
         lambda body: forged(body, hash="0" * 64),
+        lambda body: forged(body, hashes=None),
         lambda body: b"[1]\n2",
     ],
 )
 def test_a_snapshot_that_does_not_fit_is_none(change: Callable[[bytes], bytes]) -> None:
-    body = snapshot.dump(story().state)
+    body = snapshot.dump(story().state, "a" * 64)
     assert snapshot.load(body) is not None
     assert snapshot.load(change(body)) is None
 
@@ -72,6 +74,7 @@ def test_nonsense_with_a_good_digest_is_none() -> None:
         "fold": snapshot.fold_code(),
         "seq": 0,
         "hash": "",
+        "hashes": "",
         "sha256": hashlib.sha256(body).hexdigest(),
     }
     assert snapshot.load(json.dumps(head).encode() + b"\n" + body) is None
@@ -121,17 +124,57 @@ def test_a_fold_that_is_damaged_is_made_anew_by_the_next_look(world: World, fold
     world.journal.fold = fold
     assert Ledger(world.process(), glance=True).state == world.state
     assert world.journal.fold is not None
-    assert snapshot.load(world.journal.fold) == world.state
+    kept = snapshot.load(world.journal.fold)
+    assert kept is not None
+    assert kept[0] == world.state
 
 
 def test_the_fold_of_another_journal_is_not_believed(world: World) -> None:
     other = story()
     other.plan("week8", program("three"))
     assert other.run("week8").code == 0
-    world.journal.fold = snapshot.dump(other.state)  # longer, and another chain
+    world.journal.fold = snapshot.dump(other.state, hashed(other.journal))  # longer, and another chain
     assert Ledger(world.process(), glance=True).state == world.state
-    world.journal.fold = snapshot.dump(replay(other.journal.events[:3]))
+    world.journal.fold = snapshot.dump(replay(other.journal.events[:3]), hashed(other.journal, 3))
     assert Ledger(world.process(), glance=True).state == world.state
+
+
+def hashed(journal: MemoryJournal, last: int | None = None) -> str:
+    return hashlib.sha256("".join(event.hash for event in journal.events[:last]).encode()).hexdigest()
+
+
+BELOW: list[Callable[[list[Event]], object]] = [
+    lambda events: events.__delitem__(slice(1, 4)),
+    lambda events: events.pop(0),
+    lambda events: events.__setitem__(2, replace(events[2], hash="b" * 64)),
+    lambda events: events.__setitem__(2, events[1]),
+]
+
+
+@pytest.mark.parametrize("break_", BELOW)
+def test_a_look_finds_that_the_chain_is_broken_below_the_fold(
+    world: World, break_: Callable[[list[Event]], object]
+) -> None:
+    break_(world.journal.events)
+    with pytest.raises(Residue, match="broken at event"):
+        Ledger(world.process(), glance=True)
+
+
+def test_verify_reads_every_event_whatever_was_kept(world: World) -> None:
+    """What a look cannot see in the hashes alone: an event whose words were changed, and its hash left."""
+    world.journal.events[2] = replace(world.journal.events[2], week="forged")
+    with pytest.raises(Residue, match="event 3: its content was changed"):
+        world.verify()
+
+
+def test_a_fold_goes_on_from_a_fold(world: World) -> None:
+    """One that was folded in two parts vouches for the same hashes as one that was folded at once."""
+    for _ in range(5):
+        world.journal.append([Draft("note", "week9")], epoch=None, at=world.clock.now())
+    Ledger(world.process(), glance=True)
+    assert world.journal.fold is not None
+    kept = snapshot.load(world.journal.fold)
+    assert kept == (world.state, hashed(world.journal))
 
 
 def test_a_look_finds_what_was_forged_since_the_fold(world: World) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.operations.world import LOG, World, program
+from tests.journal.stored import system_on
+from tests.operations.world import LOG, Killed, Script, World, program
 from tracseq_migrate.adapters.memory.journal import MemoryJournal
-from tracseq_migrate.errors import CouldNotReach, Declined, Locked, NotAllowed
+from tracseq_migrate.errors import CouldNotReach, Declined, Locked, NotAllowed, Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import WeekStatus
 from tracseq_migrate.operations.adopt import AdoptOptions, adopt
+from tracseq_migrate.operations.moving import export, import_state
+from tracseq_migrate.operations.run import RunOptions, run
 from tracseq_migrate.operations.views import AdoptView
-from tracseq_migrate.ports import Holder, ServiceState
+from tracseq_migrate.ports import Holder, Record, ServiceState
 
 
 def adopted(
@@ -222,7 +228,7 @@ def test_what_is_left_of_a_journal_that_lost_events_is_set_aside_first() -> None
     del world.journal.events[-3:]
     seen: list[AdoptView] = []
     view = adopted(world, consent=seen.append)
-    assert any("set aside first" in note for note in seen[0].notes)
+    assert any("is set aside" in note for note in seen[0].notes)
     assert view.state == "proven"
     assert any("kept in the state folder" in note for note in view.notes)
     assert world.week().adopted
@@ -238,3 +244,146 @@ def test_a_broken_journal_is_set_aside_first() -> None:
     assert world.rollback("week1").code == 6
     assert adopted(world).state == "proven"
     assert world.rollback("week1", accept_loss=True).code == 0
+
+
+# What is there may change between the question and the answer
+
+
+class Overtaken(MemoryJournal):
+    """A journal to which something happens in the last moment before it would be replaced."""
+
+    meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def install(
+        self,
+        records: Sequence[Record],
+        bodies: Sequence[bytes],
+        *,
+        at: datetime,
+        still: Callable[[], object] = lambda: None,
+    ) -> tuple[str, ...]:
+        self.meanwhile()
+        return super().install(records, bodies, at=at, still=still)
+
+
+def damaged() -> tuple[World, bytes]:
+    """A world whose journal has lost its last events, and an export of when it was whole."""
+    world, _ = after_week1()
+    body = "".join(export(world.process())).encode()
+    overtaken = Overtaken(world.lease)
+    overtaken.events, overtaken.acknowledged = world.journal.events[:-3], world.journal.acknowledged
+    overtaken.attachments = world.journal.attachments
+    world.journal = overtaken
+    return world, body
+
+
+def restored(world: World, body: bytes) -> list[Any]:
+    """A colleague brings the journal back, and runs a week; returns the events then."""
+    import_state(world.process(), "whole.jsonl", body)
+    world.plan("week9", program("one"))
+    assert world.run("week9").code == 0
+    return list(world.journal.events)
+
+
+def test_a_journal_that_was_mended_while_it_was_asked_stays() -> None:
+    world, body = damaged()
+    events: list[Any] = []
+    with pytest.raises(NotAllowed):
+        adopted(world, consent=lambda view: events.extend(restored(world, body)))
+    assert world.journal.events == events
+    assert world.week("week9").status is WeekStatus.PROVEN
+    assert world.journal.lost() == ""
+    assert len(world.journal.kept) == 1, "by the import alone"
+
+
+def test_a_journal_that_was_mended_in_the_last_moment_stays() -> None:
+    world, body = damaged()
+    assert isinstance(world.journal, Overtaken)
+    events: list[Any] = []
+
+    def meanwhile() -> None:
+        overtaken.meanwhile = lambda: None
+        events.extend(restored(world, body))
+
+    overtaken = world.journal
+    overtaken.meanwhile = meanwhile
+    with pytest.raises(NotAllowed, match="not the one that was looked at") as caught:
+        adopted(world)
+    assert "Nothing was journaled" in caught.value.state
+    assert "state adopt week1" in caught.value.hint
+    assert world.journal.events == events
+    assert len(world.journal.kept) == 1, "by the import alone"
+
+
+def test_one_that_is_damaged_while_it_was_asked_stays_too() -> None:
+    world, _ = after_week1()
+    world.plan("week9", program("one"))
+    world.programs["one"] = True
+    with pytest.raises(Residue) as caught:
+        adopted(world, "week9", consent=lambda view: world.journal.events.clear())
+    assert "nothing was moved" in caught.value.state
+    assert not world.journal.kept
+
+
+def go_dark(world: World) -> None:
+    world.gateway.down["gateway-2"] = "connection refused"
+
+
+def lock_it(world: World) -> None:
+    world.lease.acquire(Holder("a", "ada", "bench", 1, "run"), timeout=0)
+
+
+@pytest.mark.parametrize(("happens", "error"), [(go_dark, CouldNotReach), (lock_it, Locked)])
+def test_what_fails_after_the_yes_leaves_the_old_journal(
+    happens: Callable[[World], None], error: type[Exception]
+) -> None:
+    world, _ = damaged()
+    events, known = list(world.journal.events), world.journal.lost()
+    with pytest.raises(error):
+        adopted(world, consent=lambda view: happens(world))
+    assert world.journal.events == events
+    assert world.journal.lost() == known != ""
+    assert not world.journal.kept
+
+
+def test_killed_anywhere_there_is_the_old_damage_or_the_adopted_week() -> None:
+    """And never an empty journal, in which every week would be never-run."""
+    world, _ = damaged()
+    script = Script()
+    adopt(world.process(script), "week1", AdoptOptions(), lambda view: None)
+    installing = [point for point in script.passed if "JournalVault" in point]
+    assert [point.split(".")[0] for point in installing] == ["before JournalVault", "after JournalVault"]
+    for point in script.passed:
+        world, _ = damaged()
+        count = len(world.journal.events)
+        with pytest.raises(Killed):
+            adopt(world.process(Script(point)), "week1", AdoptOptions(), lambda view: None)
+        if world.journal.lost():
+            assert len(world.journal.events) == count
+        else:
+            assert world.week().adopted
+            assert world.week().status is WeekStatus.PROVEN
+
+
+def test_real_files_stay_where_adopting_fails(tmp_path: Path) -> None:
+    world = World()
+    world.plan("week9", program("one"))
+    with system_on(tmp_path, world=world, environment="lab") as system:
+        system = replace(system, commands=world.commands)
+        run(system, "week9", RunOptions(assume_yes=True))
+    head = tmp_path / "journal.head"
+    text = head.read_text()
+    (tmp_path / "journal.sqlite3").write_bytes(b"torn")
+    with system_on(tmp_path, world=world, environment="lab") as system:
+        system = replace(system, commands=world.commands)
+        with pytest.raises(NotAllowed, match="nothing of week9 is in force"):
+            adopt(system, "week9", AdoptOptions(), lambda view: world.programs.clear())
+        assert (tmp_path / "journal.sqlite3").read_bytes() == b"torn"
+        assert head.read_text() == text
+        world.programs["one"] = True
+        view = adopt(system, "week9", AdoptOptions(), lambda view: None)
+        assert (view.state, view.written) == ("proven", True)
+        assert system.store.lost() == ""
+        assert system.store.remembered() is not None
+        assert any("kept in the state folder: journal.sqlite3.kept-" in note for note in view.notes)
+        assert chain.verify(list(system.store.read())).broken is None

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.operations.world import FLAG_FILE, LOG, PLANS, Killed, Script, World, program
+from tests.operations.world import FLAG_FILE, LOG, MONOLITH, PLANS, Killed, Script, World, program
 from tracseq_migrate.errors import Exit
 from tracseq_migrate.journal.replay import WeekStatus
 from tracseq_migrate.operations import history
 from tracseq_migrate.operations import status as statuses
 from tracseq_migrate.operations.preview import preview
+from tracseq_migrate.operations.status import exit_code
 from tracseq_migrate.operations.views import FlagLine, PlannedStep, PlanView, StatusView
-from tracseq_migrate.ports import Holder, Reading, ServiceState
+from tracseq_migrate.ports import Answer, Holder, Reading, ServiceState
 
 
 def _flag(view: StatusView, flag: str = "USE_STORAGE_SERVICE") -> FlagLine:
@@ -154,6 +156,26 @@ def test_a_sick_service_fails() -> None:
     world.sick["storage"] = 503
     line = next(line for line in world.status().services if line.name == "storage")
     assert (line.state, line.health, "503" in line.detail) == ("running", "fail", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [({"status": "unhealthy"}, "'unhealthy'"), ({"status": "healthy", "service": MONOLITH}, "the monolith")],
+)
+def test_status_judges_health_as_verify_does(body: dict[str, str], said: str) -> None:
+    world = World()
+    world.plan("week9", {"id": "up", "services": {"up": ["storage"]}})
+    assert world.run("week9").code == 0
+    assert (exit_code(world.status()), world.verify().drift) == (Exit.DONE, [])
+    world.http.answers["storage", "/health"] = Answer(200, (), json.dumps(body).encode(), 0.0)
+    view = world.status()
+    line = next(line for line in view.services if line.name == "storage")
+    assert (line.state, line.health) == ("running", "fail")
+    assert said in line.detail
+    assert any(line.detail in text for text in view.fallen)
+    (drift,) = world.verify().drift
+    assert line.detail in drift
+    assert exit_code(view) is Exit.DIFFERENT
 
 
 def test_status_disturbs_nothing_and_needs_no_lease() -> None:

@@ -13,17 +13,19 @@ from typing import Any
 import pytest
 
 from tests.operations.world import LOG, LOSSES, World, outcome, program
+from tracseq_migrate.adapters.memory.journal import MemoryJournal
 from tracseq_migrate.errors import Exit, InvalidSetup, Locked, NotAllowed, Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.journal.replay import WeekStatus
 from tracseq_migrate.operations import status as looking
+from tracseq_migrate.operations.by_hand import Remains, by_hand
 from tracseq_migrate.operations.history import render, runs, verify_chain
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.moving import export, export_to, import_state, parse
 from tracseq_migrate.operations.preview import preview
 from tracseq_migrate.operations.rollback import RollbackOptions
 from tracseq_migrate.operations.rollback import preview as way_back
-from tracseq_migrate.operations.views import StateImportedView
+from tracseq_migrate.operations.views import Header, StateImportedView
 from tracseq_migrate.ports import Draft, Event, Holder
 
 NAME = "old.jsonl"
@@ -147,6 +149,34 @@ def test_a_run_keeps_everybody_out() -> None:
         take_in(world, body, accept_loss=True)
 
 
+def test_a_damaged_journal_that_was_mended_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two take the same export in, and one of them goes on at once."""
+    world = ran("week8")
+    body = exported(world)
+    lose(world, 2)
+    world.journal.acknowledged = (
+        (count := len(world.journal.events) + 2),
+        parse(NAME, body, environment="lab").head,
+    )
+    install, events = MemoryJournal.install, list[Event]()
+
+    def overtaken(journal: MemoryJournal, *args: Any, **more: Any) -> tuple[str, ...]:
+        monkeypatch.setattr(MemoryJournal, "install", install)
+        take_in(world, body)
+        world.plan("week9", program("three"))
+        assert world.run("week9").code == 0
+        events.extend(world.journal.events)
+        return install(journal, *args, **more)
+
+    monkeypatch.setattr(MemoryJournal, "install", overtaken)
+    with pytest.raises(NotAllowed, match="not the one that was looked at") as refused:
+        take_in(world, body)
+    assert "Nothing was taken in" in refused.value.state
+    assert world.journal.events == events
+    assert len(events) > count
+    assert world.week("week9").status is WeekStatus.PROVEN
+
+
 def test_an_older_file_is_refused() -> None:
     world = ran("week8")
     older = exported(world)
@@ -236,6 +266,8 @@ def missing(world: World) -> str:
         world.rollback("week9"),
         outcome(lambda: int(bool(world.approve("week9", "x")))),
         outcome(lambda: int(bool(render(world.process())))),
+        outcome(lambda: int(bool(world.verify()))),
+        outcome(lambda: int(bool(world.verify("week9")))),
     ):
         assert ended.code == Exit.RESIDUE, ended
         assert ended.error is not None
@@ -271,6 +303,20 @@ def test_the_way_back_is_still_shown_where_events_are_lost() -> None:
     view = way_back(world.process(), "week9", RollbackOptions(), ask=False)
     assert [step.step for step in view.steps] == ["week9-two", "week9-one"]
     assert "was rendered up to event" in view.refused
+
+
+def test_what_is_typed_by_hand_says_that_events_are_lost() -> None:
+    world = ran()
+    count = len(world.journal.events)
+    remains = Remains(Header("lab", "", "memory"), world.journal, world.lease.show)
+    assert not any("acknowledged" in text for text in by_hand(remains, "week9").unseen)
+    world.journal.events.pop()
+    (told,) = (text for text in by_hand(remains, "week9").unseen if "acknowledged" in text)
+    assert f"event {count} was acknowledged here" in told
+    assert "may be missing" in told
+    world.journal.events.clear()
+    with pytest.raises(Residue, match="has lost events"):
+        by_hand(remains, "week9")
 
 
 def test_half_a_character_is_replaced_and_the_event_kept() -> None:

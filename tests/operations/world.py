@@ -53,6 +53,7 @@ from tracseq_migrate.ports import (
     Lease,
     LeaseInfo,
     Proxy,
+    Record,
     Rollout,
     Route,
     Services,
@@ -156,7 +157,10 @@ def _about(args: Sequence[Any]) -> str:
         return f"({first})"
     if not isinstance(first, (list, tuple)):
         return ""
-    words = [f"{each.type} {each.step}".strip() if isinstance(each, Draft) else str(each) for each in first]
+    words = [
+        f"{each.type} {each.step}".strip() if isinstance(each, (Draft, Record)) else str(each)
+        for each in first
+    ]
     return f"({', '.join(words)})"
 
 

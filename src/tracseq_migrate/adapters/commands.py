@@ -27,14 +27,16 @@ _REAPED = 5.0
 class SubprocessCommands:
     """`Commands` below a folder.
 
-    A program that exits and leaves another in the background is not waited for, and what it left is not ended; at the
-    timeout the whole group is: first by SIGTERM, after ``grace`` seconds by SIGKILL, and so is what left the group. If this
-    process ends while a program runs, be it by SIGKILL, they get SIGKILL: what they did would be nobody's.
+    A program that exits 0 and leaves another in the background is not waited for, and what it left is not ended; what one
+    that failed left gets SIGKILL, since it would go on while its step is taken back. At the timeout the whole group is ended:
+    first by SIGTERM, after ``grace`` seconds by SIGKILL, and so is what left the group. If this process ends while a program
+    runs, be it by SIGKILL, they get SIGKILL: what they did would be nobody's.
 
     Args:
         folder: the project's folder; programs start in it, or below.
         redact: takes secrets out of what they print.
         withheld: variables of this process that they do not get.
+        holder: gives the id under which this process holds the lock; it stands in the mark of its programs, see `kin`.
     """
 
     def __init__(
@@ -44,11 +46,13 @@ class SubprocessCommands:
         redact: Callable[[str], str] = lambda text: text,
         grace: float = 2.0,
         withheld: Collection[str] = (),
+        holder: Callable[[], str] = lambda: "",
     ) -> None:
         self._folder = Path(os.path.realpath(folder))
         self._redact = redact
         self._grace = grace
         self._withheld = frozenset(withheld)
+        self._holder = holder
 
     def run(
         self,
@@ -60,12 +64,28 @@ class SubprocessCommands:
         stdin: str | None = None,
         timeout: float,
     ) -> CommandResult:
+        mark = new_mark(self._holder())
+        result = self._run(argv, mark, shell=shell, cwd=cwd, env=env, stdin=stdin, timeout=timeout)
+        if result.code:
+            end_kin([mark])
+        return result
+
+    def _run(
+        self,
+        argv: Sequence[str],
+        mark: str,
+        *,
+        shell: bool,
+        cwd: str | None,
+        env: Mapping[str, str] | None,
+        stdin: str | None,
+        timeout: float,
+    ) -> CommandResult:
         if not argv or not argv[0]:
             raise StepFailed("there is no command to run")
         arguments = ["/bin/sh", "-c", argv[0], "sh", *argv[1:]] if shell else list(argv)
         name = self._redact(argv[0])
         begin = time.monotonic()
-        mark = new_mark()
         outputs = Outputs(keep=_KEPT + _SLACK)
         try:
             process = self._start(
@@ -107,13 +127,14 @@ class SubprocessCommands:
         env: Mapping[str, str] | None = None,
         timeout: float,
     ) -> CommandResult:
-        return self.run(argv, shell=shell, cwd=cwd, env=env, timeout=timeout)
+        mark = new_mark(self._holder())
+        return self._run(argv, mark, shell=shell, cwd=cwd, env=env, stdin=None, timeout=timeout)
 
     @staticmethod
     def end_all() -> None:
         """End every program that runs now, of every instance, within about half a second: SIGTERM, then SIGKILL.
 
-        For a process that is about to end. Takes no lock, so it may be called from a signal handler.
+        For a process that is about to end, or that lost the lock. Takes no lock, so it may be called from a signal handler.
         """
         groups, marks = GUARD.groups, GUARD.marks
         _signal_groups(groups, signal.SIGTERM)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import subprocess
 import threading
 from contextlib import suppress
 
-from tracseq_migrate.adapters.kin import VARIABLE
+from tracseq_migrate.adapters.kin import VARIABLE, end_kin
+
+_PATIENCE = 2.0
 
 # Keeps the numbers of the groups that run, and their marks. It has a session of its own, so that what ends us does not end it
 # first; its input is a pipe that only we hold, which comes to its end when we do.
@@ -97,6 +100,8 @@ class Guard:
             raise
         finally:
             os.close(read)
+        # One that stands still reads nothing; a full pipe must not hold us up.
+        os.set_blocking(write, False)
         self._pipe = write
         for group, mark in tuple(self._groups.items()):
             os.write(write, f"watch {group}:{mark}\n".encode())
@@ -106,7 +111,22 @@ class Guard:
         if process is not None:
             os.close(self._pipe)
             self._pipe = -1
-            process.wait()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
+                # It stands still, or the system holds it: what it would do is done here, and nobody waits for it.
+                self._end_what_runs()
+                process.kill()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_PATIENCE)
+
+    def _end_what_runs(self) -> None:
+        running = dict(self._groups)
+        for group in running:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+        if running:
+            end_kin(running.values())
 
 
 GUARD = Guard()

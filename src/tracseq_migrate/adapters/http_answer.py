@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-_MAX_HEAD = 102_400
-_MAX_CHUNK_LINE = 4_096
+_MOST_UNFINISHED = 102_400
+"""Bytes of a head, a line between chunks, or trailers that are kept while their end has not come. What has come whole is
+taken, as whoever asks single questions takes it: both must judge an answer alike."""
 _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 _LINES = re.compile(rb"\r?\n")
-_STATUS_LINE = re.compile(rb"HTTP/1\.[01] ([1-9][0-9]{2})(?: [^\0\r\n]*)?")
-_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n]*?)[ \t]*")
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\0\r\n]*)?")
+_STATUS_LINE = re.compile(rb"HTTP/[0-9]\.[0-9] ([1-9][0-9]{2})(?: [^\0\r\n\v\f]*)?")
+_FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\0\r\n\v\f]*?)[ \t]*")
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,20})(?:;[^\n]*)?[ \t]*")
 
 
 class NotHttp(Exception):
@@ -63,8 +64,6 @@ class AnswerReader:
                 self._searched = max(len(self._buffer) - 3, 0)
                 self._refuse_early()
                 return False
-            if head.start() > _MAX_HEAD:
-                raise NotHttp(f"its headers are longer than {_MAX_HEAD} bytes")
             lines = _LINES.split(bytes(self._buffer[: head.start()]))
             del self._buffer[: head.end()]
             self._searched = 0
@@ -81,11 +80,11 @@ class AnswerReader:
 
     def _refuse_early(self) -> None:
         """One who speaks another protocol is not waited for until the time is over."""
-        begin = bytes(self._buffer[:7])
-        if not b"HTTP/1."[: len(begin)] == begin:
+        begin = bytes(self._buffer[:5])
+        if not b"HTTP/"[: len(begin)] == begin:
             raise NotHttp(f"it begins {_shown(self._buffer)}")
-        if len(self._buffer) > _MAX_HEAD:
-            raise NotHttp(f"its headers are longer than {_MAX_HEAD} bytes")
+        if len(self._buffer) > _MOST_UNFINISHED:
+            raise NotHttp(f"its headers are longer than {_MOST_UNFINISHED} bytes")
 
     def _begun(self, lines: list[bytes]) -> bool:
         """Take the status and the headers; whether they are those of the answer, and not of one that goes before it."""
@@ -96,38 +95,24 @@ class AnswerReader:
         headers = _fields(lines[1:])
         if status == 101:
             raise NotHttp("it changes to another protocol, which nobody asked for")
+        chunked, length = _framing(headers)
         if status < 200:
             return False
         self.status, self.headers = status, headers
-        self._frame()
+        self._frame(chunked, length)
         return True
 
-    def _frame(self) -> None:
+    def _frame(self, chunked: bool, length: int | None) -> None:
         """How the end of the body is known. A transfer coding goes before a length."""
-        lengths: set[str] = set()
-        codings: list[str] = []
-        for name, value in self.headers:
-            lowered = name.lower()
-            if lowered == "content-length":
-                lengths |= {each.strip() for each in value.split(",")}
-            elif lowered == "transfer-encoding":
-                codings += [each.strip().lower() for each in value.split(",")]
         if self._bodiless or self.status in (204, 304):
             self._left = 0
-        elif codings:
-            if codings != ["chunked"]:
-                raise NotHttp(f"its transfer coding is {_shown(', '.join(codings).encode('latin-1'))}")
+        elif chunked:
             self._chunked = True
             self._left = 0
-        elif lengths:
-            text = lengths.pop()
-            if lengths or not (text.isascii() and text.isdigit() and len(text) < 20):
-                raise NotHttp(f"its length is said to be {_shown(text.encode('latin-1'))}")
-            self._left = int(text)
-            if self._left > self._max_body:
-                raise TooLarge(self._max_body)
         else:
-            self._left = None
+            self._left = length
+            if length is not None and length > self._max_body:
+                raise TooLarge(self._max_body)
 
     def _more(self, piece: bytes) -> bool:
         if self._whole:
@@ -161,36 +146,74 @@ class AnswerReader:
                     at += len(piece)
                     if self._left:
                         return False
-                line = _LINES.search(self._buffer, at)
-                if line is None:
-                    if len(self._buffer) - at > _MAX_CHUNK_LINE:
-                        raise NotHttp(f"a line between its chunks is longer than {_MAX_CHUNK_LINE} bytes")
-                    return False
-                text = bytes(self._buffer[at : line.start()])
-                at = line.end()
                 if self._trailing:
-                    if not text:
-                        return True
-                elif self._in_chunk:
-                    if text:
+                    return self._trailers(at)
+                if self._in_chunk:
+                    end = bytes(self._buffer[at : at + 2])
+                    if not b"\r\n".startswith(end):
                         raise NotHttp("a chunk is longer than it was said to be")
+                    if len(end) < 2:
+                        return False
+                    at += 2
                     self._in_chunk = False
-                else:
-                    self._left = _chunk_size(text)
-                    self._in_chunk = self._left > 0
-                    self._trailing = self._left == 0
+                line_ends = self._buffer.find(b"\r\n", at)
+                if line_ends < 0:
+                    self._bound(at, "a line between its chunks is")
+                    return False
+                self._left = _chunk_size(bytes(self._buffer[at:line_ends]))
+                at = line_ends + 2
+                self._in_chunk = self._left > 0
+                self._trailing = self._left == 0
         finally:
             del self._buffer[:at]
 
+    def _trailers(self, at: int) -> bool:
+        """Whether what follows the last chunk has come whole; it must be headers, or nothing."""
+        rest = bytes(self._buffer[at:])
+        if rest.startswith((b"\n", b"\r\n")):
+            return True
+        ends = _HEAD_ENDS.search(rest)
+        if ends is None:
+            self._bound(at, "its trailers are")
+            return False
+        _framing(_fields(_LINES.split(rest[: ends.start()])))
+        return True
+
+    def _bound(self, at: int, what: str) -> None:
+        if len(self._buffer) - at > _MOST_UNFINISHED:
+            raise NotHttp(f"{what} longer than {_MOST_UNFINISHED} bytes")
+
+
+def _framing(headers: tuple[tuple[str, str], ...]) -> tuple[bool, int | None]:
+    """Whether a body after these headers comes in chunks, and its length where one is said."""
+    lengths: set[str] = set()
+    codings: list[str] = []
+    for name, value in headers:
+        lowered = name.lower()
+        if lowered == "content-length":
+            lengths |= {each.strip() for each in value.split(",")}
+        elif lowered == "transfer-encoding":
+            codings.append(value.lower())
+    if codings and codings != ["chunked"]:
+        raise NotHttp(f"its transfer coding is {_shown(', '.join(codings).encode('latin-1'))}")
+    if not lengths:
+        return bool(codings), None
+    text = lengths.pop()
+    if lengths or not (text.isascii() and text.isdigit() and len(text) <= 20):
+        raise NotHttp(f"its length is said to be {_shown(text.encode('latin-1'))}")
+    return bool(codings), int(text)
+
 
 def _fields(lines: list[bytes]) -> tuple[tuple[str, str], ...]:
-    found: list[tuple[str, str]] = []
+    whole: list[bytes] = []
     for line in lines:
-        if line[:1] in (b" ", b"\t") and found:
+        if line[:1] in (b" ", b"\t") and whole:
             # Folded, as it was once allowed: the line goes on with the one before.
-            name, value = found[-1]
-            found[-1] = (name, f"{value} {line.strip().decode('latin-1')}".strip())
-            continue
+            whole[-1] += b" " + line.lstrip(b" \t")
+        else:
+            whole.append(line)
+    found: list[tuple[str, str]] = []
+    for line in whole:
         field = _FIELD.fullmatch(line)
         if field is None:
             raise NotHttp(f"one of its headers is {_shown(line)}")

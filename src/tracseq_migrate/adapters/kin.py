@@ -17,9 +17,9 @@ VARIABLE = "TRACSEQ_MIGRATE_COMMAND"
 _ROUNDS = 5
 
 
-def new_mark() -> str:
-    """A mark that nobody else has."""
-    return secrets.token_hex(12)
+def new_mark(holder_id: str = "") -> str:
+    """A mark that nobody else has; it says who held the lock when the program was started."""
+    return f"{holder_id}:{secrets.token_hex(12)}"
 
 
 def end_kin(marks: Collection[str]) -> None:
@@ -29,6 +29,40 @@ def end_kin(marks: Collection[str]) -> None:
         # Each that was ended may have started another just before; a round that finds nobody is the last.
         if not sum(_end_if_kin(pid, wanted) for pid in _numbers()):
             return
+
+
+def end_programs_of(pid: int, holder_id: str) -> None:
+    """End what process ``pid`` of this machine runs now for a holder, and what that started, by SIGKILL.
+
+    What a program left behind that has ended since goes on: a service may be among it.
+    """
+    # A number may mean another process by now, or one of another container; the holder's id in the mark tells.
+    begin = f"{VARIABLE}={holder_id}:".encode()
+    marks = {
+        word.partition(b"=")[2].decode(errors="replace")
+        for each in _numbers()
+        if _parent(each) == pid
+        for word in _environment(each)
+        if word.startswith(begin)
+    }
+    if holder_id and marks:
+        end_kin(marks)
+
+
+def _parent(pid: int) -> int:
+    """The number of a process's parent; 0 where it cannot be told."""
+    try:
+        # The name in brackets may have anything in it, brackets too.
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _environment(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def _numbers() -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,14 @@ class SupervisorProgram:
     """A starter: one program of one supervisord. ``program`` is its name there (``name`` or ``group:name``).
 
     Starting waits through supervisord's own retries: a program is up when supervisord says RUNNING, and
-    failed when it says FATAL or the time is over.
+    failed when it says FATAL or the time is over. ``allowed`` is asked again before a start that comes after waiting for a
+    stop, and raises where nothing may be changed any more.
     """
 
-    def __init__(self, socket_path: str, program: str) -> None:
+    def __init__(self, socket_path: str, program: str, *, allowed: Callable[[], None] = lambda: None) -> None:
         self._path = socket_path
         self._program = program
+        self._allowed = allowed
         self._what = f"program {one_line(program)} of supervisord ({one_line(socket_path)})"
 
     def state(self, *, timeout: float) -> ServiceState:
@@ -70,6 +73,7 @@ class SupervisorProgram:
                 info = self._wait(_GONE, until)
             marks = _log_sizes(info)
             if info["state"] in _GONE:
+                self._allowed()
                 self._start(until)
             info = self._wait(frozenset({_RUNNING, _EXITED, _FATAL, _STOPPED}), until)
         except Unreachable as error:

@@ -25,6 +25,7 @@ from tracseq_migrate.adapters.identity import (
     SystemIdentity,
     VariableIdentity,
 )
+from tracseq_migrate.adapters.kin import end_programs_of
 from tracseq_migrate.adapters.postgres import PostgresDatabases
 from tracseq_migrate.adapters.prober import ThreadProber
 from tracseq_migrate.adapters.processes import CommandStarter, ExternalStarter, ProcessServices, Starter
@@ -46,6 +47,7 @@ from tracseq_migrate.ports import (
     Event,
     FlagStore,
     Gateway,
+    Holder,
     Identity,
     Proxy,
     Rollout,
@@ -96,12 +98,24 @@ def opened(session: Session, *, offline: bool, watched: bool) -> Iterator[System
     if make_private(environment.state, place):
         session.screen.warn(f"{_shown(environment.state)} was open to other users; now it is yours alone")
     store = SqliteJournal(place / JOURNAL, environment=environment.name)
-    lease = SqliteLease(place / JOURNAL, environment=environment.name, ttl=environment.lease)
+    lease = SqliteLease(
+        place / JOURNAL,
+        environment=environment.name,
+        ttl=environment.lease,
+        lost=SubprocessCommands.end_all,
+        took=_end_programs_of,
+    )
     try:
         yield _system(session, environment, redactor, store, lease, place, watched=watched)
     finally:
         lease.close()
         store.close()
+
+
+def _end_programs_of(holder: Holder) -> None:
+    """What it runs on this machine ends with its lock; another machine's processes nobody can end from here."""
+    if holder.host == host_name():
+        end_programs_of(holder.pid, holder.holder_id)
 
 
 @contextmanager
@@ -187,7 +201,12 @@ def _system(
 ) -> System:
     gate = Gate(lease)
     clock, files = SystemClock(), LocalFiles()
-    programs = SubprocessCommands(environment.folder, redact=redactor.text, withheld=environment.withheld)
+    programs = SubprocessCommands(
+        environment.folder,
+        redact=redactor.text,
+        withheld=environment.withheld,
+        holder=lambda: lease.holder_id,
+    )
     commands = guarded(programs, Commands, gate)
     targets = _targets(environment)
     http = HttpxHttp(targets)
@@ -197,8 +216,8 @@ def _system(
         names={flag: route.key for flag, route in environment.routes.items()},
         program=environment.gateway.program,
     )
-    # The services are guarded themselves; asking for a state needs no lease, by whatever program it is asked.
-    services = guarded(_services(environment, programs), Services, gate)
+    # Guarded twice: a service may need several programs, one after the other. Asking for a state needs no lease.
+    services = guarded(_services(environment, commands, gate), Services, gate)
     flags = guarded(
         DotenvFlagStore(
             environment.gateway.flags.file,
@@ -302,16 +321,16 @@ def _dsns(environment: Environment) -> dict[str, str]:
     return {name: dsn for name, ask in asked.items() if (dsn := _known(ask, ""))}
 
 
-def _services(environment: Environment, commands: Commands) -> ProcessServices:
+def _services(environment: Environment, commands: Commands, gate: Gate) -> ProcessServices:
     starters: dict[str, Starter] = {}
     for name, service in environment.services.items():
-        starters[name] = _starter(name, service.start, environment, commands)
+        starters[name] = _starter(name, service.start, environment, commands, gate)
     for instance in environment.gateway.instances:
-        starters[instance.name] = _starter(instance.name, instance.start, environment, commands)
+        starters[instance.name] = _starter(instance.name, instance.start, environment, commands, gate)
     return ProcessServices(starters, tuple(environment.services))
 
 
-def _starter(name: str, start: Start, environment: Environment, commands: Commands) -> Starter:
+def _starter(name: str, start: Start, environment: Environment, commands: Commands, gate: Gate) -> Starter:
     if start.external:
         return ExternalStarter(name)
     if start.command is not None:
@@ -320,7 +339,7 @@ def _starter(name: str, start: Start, environment: Environment, commands: Comman
         )
     from tracseq_migrate.adapters.supervisor import SupervisorProgram
 
-    return SupervisorProgram(str(environment.supervisor), str(start.supervisor))
+    return SupervisorProgram(str(environment.supervisor), str(start.supervisor), allowed=gate.check)
 
 
 def _identity(environment: Environment, commands: Commands) -> Identity:

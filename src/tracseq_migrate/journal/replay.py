@@ -230,7 +230,7 @@ def _fold(state: State, event: Event) -> None:
                 )
             )
         case v.ROLLBACK_STARTED:
-            week.status, week.interrupted = WeekStatus.ROLLING_BACK, 0
+            week.status, week.interrupted, week.since = WeekStatus.ROLLING_BACK, 0, event.at
             week.rollback_id, week.rollback_to = event.run_id, data["to"]
             week.rollback_leaves = bool(data.get("accept_loss", False))
             week.loss_accepted |= week.rollback_leaves and data["of"] == week.run_id

@@ -1,8 +1,8 @@
 """A fold as bytes, so that whoever looks need not fold the whole journal again.
 
-Nothing is believed of it that is not checked: it names the event up to which it was folded and that event's hash, the code
-that folded it, and its own digest. Whoever uses it checks that the journal has that event; anything else is as if there were no
-snapshot.
+Nothing is believed of it that is not checked: it names the event up to which it was folded and that event's hash, a digest over
+the hashes of all events up to there, the code that folded it, and its own digest. Whoever uses it checks that the journal has
+those hashes; anything else is as if there were no snapshot.
 """
 
 from __future__ import annotations
@@ -34,31 +34,34 @@ def fold_code() -> str:
     return digest.hexdigest()
 
 
-def dump(state: State) -> bytes:
-    """The snapshot of a state."""
+def dump(state: State, hashes: str) -> bytes:
+    """The snapshot of a state; ``hashes`` is the SHA-256 over the hashes of the events that were folded, in their order."""
     body = json.dumps(plain(state), ensure_ascii=False, separators=(",", ":")).encode()
     head = {
         "fold": fold_code(),
         "seq": state.events,
         "hash": state.head,
+        "hashes": hashes,
         "sha256": hashlib.sha256(body).hexdigest(),
     }
     return json.dumps(head).encode() + b"\n" + body
 
 
-def load(snapshot: bytes) -> State | None:
-    """The state of a snapshot; None where it is damaged, or folded by other code."""
+def load(snapshot: bytes) -> tuple[State, str] | None:
+    """The state of a snapshot, and what `dump` was told with it; None where it is damaged, or folded by other code."""
     first, _, body = snapshot.partition(b"\n")
     try:
         head = json.loads(first)
         if head["fold"] != fold_code() or head["sha256"] != hashlib.sha256(body).hexdigest():
             return None
-        state = _typed(json.loads(body), State)
+        state, hashes = _typed(json.loads(body), State), head["hashes"]
     except (ValueError, KeyError, TypeError):
         return None
-    if not isinstance(state, State) or (state.events, state.head) != (head["seq"], head["hash"]):
+    if not isinstance(hashes, str) or not isinstance(state, State):
         return None
-    return state
+    if (state.events, state.head) != (head["seq"], head["hash"]):
+        return None
+    return state, hashes
 
 
 def plain(value: Any) -> Any:

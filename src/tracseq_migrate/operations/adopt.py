@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tracseq_migrate.errors import CouldNotReach, NotAllowed, Residue
+from tracseq_migrate.errors import CouldNotReach, NotAllowed, Residue, TracseqMigrateError
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import WeekStatus
 from tracseq_migrate.migration_log.file import recognise
@@ -17,6 +17,7 @@ from tracseq_migrate.operations.context import context
 from tracseq_migrate.operations.driving import holding_lease, new_run_id
 from tracseq_migrate.operations.keeping import keep_log
 from tracseq_migrate.operations.ledger import Ledger
+from tracseq_migrate.operations.observer import Warned
 from tracseq_migrate.operations.order import missing_needs, standing_on
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import AdoptedStep, AdoptView
@@ -31,6 +32,7 @@ Consent = Callable[[AdoptView], None]
 _NO_SIGNATURES = (
     "signatures of the checklist cannot be rebuilt: before a step that is left can run, they are given again"
 )
+_SET_ASIDE = "what was left of the journal before is kept beside this one, under names with the time of this"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,15 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True)
 class _Survey:
-    """What was found; ``damage`` says why the journal that is there must be set aside first, empty where it need not."""
+    """What was found; ``damage`` says why the journal that is there must be replaced, empty where it need not.
+
+    ``remembered`` is the last event that was acknowledged there.
+    """
 
     plan: WeekPlan
     seen: Sequence[_Seen]
     damage: str
+    remembered: tuple[int, str] | None
     log_before: str
 
     @property
@@ -83,45 +89,83 @@ def adopt(system: System, week: str, options: AdoptOptions, consent: Consent) ->
     """Look at every step of a week, and journal what is in force, after ``consent``.
 
     Raises:
-        NotAllowed: the journal knows the week as applied, a week that it needs is not adopted yet, or nothing of it is in force.
+        NotAllowed: the journal knows the week as applied, a week that it needs is not adopted yet, nothing of it is in force,
+            or a damaged journal was changed after the question.
         CouldNotReach: a step could not be asked; nothing was journaled.
         Locked: a run holds the lock.
+        Residue: the journal was damaged after the question.
+
+    Whatever it raises, the journal that was there is where it was.
     """
     plan = system.shelf.find(week)
     survey = _survey(system, plan, options)
     consent(_view(system, survey, options, written=False))
-    kept: tuple[str, ...] = ()
     if survey.damage:
-        # What is there witnesses the loss, or cannot be read; its files are kept, and every week begins from reality.
-        kept = system.vault.set_aside(at=system.clock.now())
+        return _in_its_place(system, plan, options, survey)
     with holding_lease(system, timeout=options.lock_timeout):
         # Asked again under the lock: what is journaled is what is so while nobody else can change it.
         again = _survey(system, plan, options)
         if again.damage:
             raise Residue(
                 again.damage,
-                state="Nothing was journaled; what was there before is kept: " + ", ".join(kept),
+                state="Nothing was journaled, and nothing was moved.",
                 hint="Look at who writes to the state folder, then try again.",
             )
-        again = replace(again, log_before=survey.log_before)
         ledger = Ledger(system)
         run_id = new_run_id(system)
-        notes = [_NO_SIGNATURES, *_about_the_log(again), *_about_the_rest(kept)]
-        ledger.append(*_drafts(system, again, run_id, notes))
+        ledger.append(*_drafts(system, again, run_id, [_NO_SIGNATURES, *_about_the_log(again)]))
         keep_log(system, ledger, plan.week, run_id)
+    return _view(system, again, options, written=True)
+
+
+def _in_its_place(system: System, plan: WeekPlan, options: AdoptOptions, before: _Survey) -> AdoptView:
+    """A new journal with the adopted week in the place of a damaged one, in one move: there is the one or the other.
+
+    What is there witnesses the loss, or cannot be read: its files are kept, and every week begins from reality. While it is
+    there and damaged no run begins, so that what is looked at in between stays as it is.
+    """
+    again = _survey(system, plan, options)
+    run_id, at = new_run_id(system), system.clock.now()
+    drafts = _drafts(system, again, run_id, [_NO_SIGNATURES, *_about_the_log(again), _SET_ASIDE])
+    records = _of_nothing(system).sealed(*drafts, at=at)
+
+    def still() -> None:
+        damage, _ = _read(system)
+        if (damage, system.store.remembered()) != (before.damage, before.remembered):
+            raise NotAllowed(
+                f"the journal {system.store.location} is not the one that was looked at: it was changed meanwhile",
+                state="Nothing was journaled; the journal was left as it is.",
+                hint=f"`{system.type_this('status')}` shows what is there now; "
+                f"`{system.type_this(f'state adopt {plan.week}')}` looks again.",
+            )
+
+    kept = system.vault.install(records, (), at=at, still=still)
+    try:
+        keep_log(system, Ledger(system), plan.week, run_id)
+    except TracseqMigrateError as error:  # the week is adopted: what comes after cannot undo that
+        text = f"the migration log was not written ({error}); `{system.type_this('log render')}` tries again"
+        system.observer.emit(Warned(system.clock.now(), text))
     return _view(system, again, options, written=True, kept=kept)
 
 
-def _survey(system: System, plan: WeekPlan, options: AdoptOptions) -> _Survey:
-    damage = ""
+def _of_nothing(system: System) -> Ledger:
+    """The ledger where nothing of the journal can be used."""
+    return Ledger(replace(system, store=_Nothing()))  # type: ignore[arg-type]  # it is only read
+
+
+def _read(system: System) -> tuple[str, Ledger]:
+    """Why the journal that is there cannot be added to, empty where it can; and what of it can be used."""
     try:
         ledger = Ledger(system)
-        if ledger.state.events or system.store.lost():
-            damage = lost(system, ledger)
+        damage = lost(system, ledger) if ledger.state.events or system.store.lost() else ""
     except Residue as error:
         damage = error.message
-    if damage:
-        ledger = Ledger(replace(system, store=_Nothing()))  # type: ignore[arg-type]  # it is only read
+    return damage, _of_nothing(system) if damage else ledger
+
+
+def _survey(system: System, plan: WeekPlan, options: AdoptOptions) -> _Survey:
+    remembered = system.store.remembered()
+    damage, ledger = _read(system)
     state = ledger.state.week(plan.week)
     if state.status.applied:
         raise NotAllowed(
@@ -130,7 +174,7 @@ def _survey(system: System, plan: WeekPlan, options: AdoptOptions) -> _Survey:
         )
     _refuse_order(system, ledger, plan)
     seen = [_look(system, ledger, plan, entry, options) for entry in plan.entries()]
-    survey = _Survey(plan, seen, damage, _log_before(system, ledger))
+    survey = _Survey(plan, seen, damage, remembered, _log_before(system, ledger))
     _refuse(system, survey)
     return survey
 
@@ -292,7 +336,9 @@ def _view(
     ]
     notes = [_NO_SIGNATURES]
     if survey.damage and not written:
-        notes.append(f"the journal that is there is set aside first, because {survey.damage}")
+        notes.append(
+            f"the journal that is there is set aside, and every week in it begins from what is so, because {survey.damage}"
+        )
     follow = f"run {week}" if state is WeekStatus.WAITING else "status"
     if not written:
         follow = f"state adopt {week}{' --keep-running' if options.keep_running else ''} --yes"

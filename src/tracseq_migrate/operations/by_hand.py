@@ -6,11 +6,12 @@ Nothing is asked of anybody, and nothing else has to be there: no gateway, no pl
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 
-from tracseq_migrate.errors import NotAllowed, TracseqMigrateError, UsageError
+from tracseq_migrate.errors import NotAllowed, Residue, TracseqMigrateError, UsageError
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.journal import chain
 from tracseq_migrate.journal import vocabulary as v
@@ -20,7 +21,9 @@ from tracseq_migrate.operations.system import PROGRAM
 from tracseq_migrate.operations.views import Header, ManualStep, RollbackView
 from tracseq_migrate.plan import StepEntry, WeekPlan
 from tracseq_migrate.ports import Event, JournalStore, LeaseInfo, Route
-from tracseq_migrate.step import NO_HANDS, EffectKind, Hands
+from tracseq_migrate.step import BY_HAND, NO_HANDS, EffectKind, Hands
+
+_TOOL = re.compile(r"(?:^|[\s(|])(supervisorctl|curl|python3|sed|grep)\s")
 
 
 @frozen
@@ -42,6 +45,7 @@ def by_hand(remains: Remains, week: str, *, to: str = "") -> RollbackView:
 
     Raises:
         NotAllowed: the journal does not know the week.
+        Residue: nor does it any more, because it has lost events.
         UsageError: the week has no step ``to``.
         TracseqMigrateError: there is no journal, or it cannot be read at all.
     """
@@ -52,9 +56,18 @@ def by_hand(remains: Remains, week: str, *, to: str = "") -> RollbackView:
         unseen.append(
             f"the journal is broken at event {broken.seq} ({broken.why}): what follows may be wrong"
         )
+    lost = remains.store.lost()
+    if lost:
+        unseen.append(f"{lost}. Steps that were done later may be missing in what follows")
     known = replay(events)
     if week not in known.weeks:
         names = ", ".join(sorted(known.weeks)) or "no week at all"
+        if lost:
+            raise Residue(
+                f"the way back of {week} is not in the journal, which has lost events: {lost}",
+                state=f"Whether {week} is in force cannot be told from here. Nothing was changed.",
+                hint=f"`{PROGRAM} state import FILE`, or `{PROGRAM} state adopt {week}`, which looks at what is so.",
+            )
         raise NotAllowed(
             f"{week} was never run in environment {remains.header.environment}: there is nothing to go back from",
             hint=f"The journal in {remains.store.location} knows {names}.",
@@ -124,10 +137,38 @@ def _steps(
         if record.id in keep or record.effect == str(EffectKind.NONE):
             continue
         found.append(_of_step(record, entries.get(record.id), routes, hands))
-    if found and hands.folder:
-        first = found[0]
-        found[0] = ManualStep(first.step, first.title, [f"cd {shlex.quote(hands.folder)}", *first.lines])
-    return found
+    return [
+        ManualStep(each.step, each.title, _guarded(each.lines, number, len(found), hands.folder))
+        for number, each in enumerate(found, 1)
+    ]
+
+
+def _guarded(lines: Sequence[str], number: int, count: int, folder: str) -> list[str]:
+    """One step, that stops at the first line that fails, and the steps after it then too: typed one by one, or all at once.
+
+    A shell of its own ends, not the person's. It stands in no list of ``&&`` or ``||``, where bash would not heed ``set -e``.
+    """
+    tools = sorted({tool for line in lines if not line.startswith("#") for tool in _TOOL.findall(line)})
+    left = f"stopped in step {number} of {count} of the way back, and nothing after it is done: "
+    left += "mend what is said above and type this step again, or do what is left of it by hand, "
+    left += f"type way_back={number}, and go on"
+    body = [
+        f"[ ${{way_back:-0}} -ge {number - 1} ] || {{ echo 'step {number - 1} comes first' >&2; false; }}",
+        *([f"cd {shlex.quote(folder)}"] if folder else []),
+        *([f"type {' '.join(tools)} > /dev/null  # without them nothing is begun"] if tools else []),
+        *lines,
+        *(
+            ["false  # what is said above is for a person"]
+            if any(x.startswith(BY_HAND) for x in lines)
+            else []
+        ),
+    ]
+    if number == 1:
+        del body[0]
+    # What stands from an earlier way back lets no later step go ahead of the first.
+    begun = ["way_back=0"] if number == 1 else []
+    end = f"); [ $? -eq 0 ] && way_back={number} || {{ echo {shlex.quote(left)} >&2; false; }}"
+    return [*begun, f"( set -e  # step {number} of {count}", *body, end]
 
 
 def _of_step(
@@ -141,7 +182,7 @@ def _of_step(
         lines = []
     if not lines:
         undo = json.dumps(record.undo, ensure_ascii=False, sort_keys=True, default=str)
-        lines = [f"# put back by hand what was before: {undo}"]
+        lines = [f"{BY_HAND}put back what was before: {undo}"]
     return ManualStep(record.id, title, [*doubt, *lines])
 
 

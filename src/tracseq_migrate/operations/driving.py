@@ -284,7 +284,9 @@ class Drive:
             number,
             state=f"{week} is {shown}, and that is journaled"
             + (f"; not known how it ended: {doubtful}." if doubtful else "."),
-            hint=f"`{self._system.type_this(f'resume {week}')}` finds out and goes on; "
+            hint=f"`{self._system.type_this(f'resume {week}')}` finds out and goes on going back."
+            if state.status is WeekStatus.ROLLING_BACK
+            else f"`{self._system.type_this(f'resume {week}')}` finds out and goes on; "
             f"`{self._system.type_this(f'rollback {week}')}` goes back."
             if going_on
             else f"`{self._system.type_this('status')}` shows the rest.",

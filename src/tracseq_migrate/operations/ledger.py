@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import takewhile
 from typing import Any
 
@@ -11,7 +13,7 @@ from tracseq_migrate.errors import Locked, Residue
 from tracseq_migrate.journal import chain
 from tracseq_migrate.journal.replay import State, replay
 from tracseq_migrate.operations.system import System
-from tracseq_migrate.ports import Draft, Event
+from tracseq_migrate.ports import Draft, Event, Record
 
 _WORTH_KEEPING = 500
 """Events: folding fewer than these takes less time than anybody notices."""
@@ -52,14 +54,17 @@ class Ledger:
 
         Args:
             system: whose journal.
-            glance: for commands that only look: go on from a fold that was kept, where the journal has the event up to which
-                it was folded; the chain is verified from there on.
+            glance: for commands that only look: go on from a fold that was kept, where the journal has the very hashes of the
+                events that were folded, none missing; the chain is verified from there on.
 
         Raises:
             Residue: an event does not fit the chain; nothing may be built on it.
         """
         self._system = system
         self._lock = threading.RLock()
+        self._hashes = hashlib.sha256()
+        self._hashed = 0
+        """Events whose hashes are in `_hashes`, which a kept fold is held against."""
         self.state = (glance and self._kept()) or State()
         known = self.state.events
         self.refresh()
@@ -72,8 +77,17 @@ class Ledger:
             return None
         from tracseq_migrate.journal.snapshot import load
 
-        state = load(body)
-        return state if state is not None and self.known_head(state.events) == state.head else None
+        kept = load(body)
+        if kept is None:
+            return None
+        state, expected = kept
+        found = hashlib.sha256()
+        for piece in self._system.store.hashes(state.events):
+            found.update(piece)
+        if found.hexdigest() != expected or self.known_head(state.events) != state.head:
+            return None
+        self._hashes, self._hashed = found, state.events
+        return state
 
     def keep(self) -> None:
         """Keep the fold for those who look later, where that saves them time."""
@@ -81,12 +95,20 @@ class Ledger:
             from tracseq_migrate.journal.snapshot import dump
 
             with self._lock:
-                self._system.store.keep_fold(dump(self.state))
+                if self._hashed == self.state.events:
+                    self._system.store.keep_fold(dump(self.state, self._hashes.hexdigest()))
 
     def refresh(self) -> None:
         """Take up what others appended. Raises as the constructor does."""
         with self._lock:
-            self.state = replay(self._verified(), self.state)
+            self.state = replay(self._counted(self._verified()), self.state)
+
+    def _counted(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The same, their hashes noted."""
+        for event in events:
+            self._hashes.update(event.hash.encode())
+            self._hashed += 1
+            yield event
 
     def _verified(self) -> Iterator[Event]:
         walk = chain.Walk(self.state.events, self.state.head)
@@ -122,7 +144,7 @@ class Ledger:
             Locked: the lease was lost.
         """
         system = self._system
-        clean = [Draft(d.type, d.week, d.run_id, d.step, self._cleaned(d.data)) for d in drafts]
+        clean = [self._clean(draft) for draft in drafts]
         with self._lock:
             if not lease:
                 self.refresh()
@@ -141,8 +163,23 @@ class Ledger:
             if appended[0].seq != self.state.events + 1:
                 self.refresh()
             else:
-                self.state = replay(appended, self.state)
+                self.state = replay(self._counted(appended), self.state)
             return appended
+
+    def sealed(self, *drafts: Draft, at: datetime) -> Sequence[Record]:
+        """What `append` would write now, secrets taken out; nothing is written."""
+        records: list[Record] = []
+        previous = self.state.head
+        for draft in drafts:
+            clean = self._clean(draft)
+            seq = self.state.events + len(records) + 1
+            try:
+                record, _ = chain.sealed(clean, seq, at, previous)
+            except UnicodeEncodeError:
+                record, _ = chain.sealed(_in_unicode(clean), seq, at, previous)
+            records.append(record)
+            previous = record.hash
+        return records
 
     def append_last(self, draft: Draft) -> None:
         """Append a run event, and nothing after it: whoever would append from then on waits until the process ends.
@@ -156,6 +193,9 @@ class Ledger:
         except BaseException:
             self._lock.release()
             raise
+
+    def _clean(self, draft: Draft) -> Draft:
+        return Draft(draft.type, draft.week, draft.run_id, draft.step, self._cleaned(draft.data))
 
     def _cleaned(self, value: Any, key: str = "") -> Any:
         """Secrets are taken out of what people will read. What the machine acts by later stays to the letter.

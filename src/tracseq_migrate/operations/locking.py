@@ -94,6 +94,9 @@ def release(
 ) -> LockReleasedView:
     """Take the lock away from a holder: it is fenced from then on, and its run is broken off where it stands.
 
+    What it runs on this machine is ended before anything else is done. On another machine its programs may go on until the
+    holder itself finds that the lock is gone, at its next sign of life.
+
     Raises:
         UsageError: ``force`` without a reason.
         NotAllowed: this holder does not hold it; or it is seen to live, and nobody said ``force``; or nobody can be asked.
@@ -150,6 +153,7 @@ def release(
         state.week if state else "",
         str(shown(state, None)) if state else "",
         system.type_this(f"resume {state.week}" if state else "status"),
+        here=taken.holder.host == system.host,
     )
 
 

@@ -252,18 +252,22 @@ class _Present:
     events: int
     head: str
     damage: str
+    remembered: tuple[int, str] | None = None
 
 
 def _present(system: System) -> _Present:
-    walk = chain.Walk()
+    walk, damage = chain.Walk(), ""
+    remembered = system.store.remembered()
     try:
         for record in system.store.records():
             broken = walk.take(record)
             if broken is not None:
-                return _Present(walk.events, walk.head, f"event {broken.seq} does not fit: {broken.why}")
-        return _Present(walk.events, walk.head, system.store.lost())
+                damage = f"event {broken.seq} does not fit: {broken.why}"
+                break
+        damage = damage or system.store.lost()
     except Residue as error:
-        return _Present(walk.events, walk.head, error.message)
+        damage = error.message
+    return _Present(walk.events, walk.head, damage, remembered)
 
 
 def import_state(
@@ -287,7 +291,12 @@ def import_state(
     kept: Sequence[str] = ()
     added = len(moved.records)
     if here.damage:
-        kept = system.vault.install(moved.records, moved.bodies, at=system.clock.now())
+        kept = system.vault.install(
+            moved.records,
+            moved.bodies,
+            at=system.clock.now(),
+            still=lambda: _refuse_changed(system, name, here),
+        )
         log_aside = _render(system)
     else:
         with holding_lease(system, timeout=lock_timeout):
@@ -310,6 +319,17 @@ def import_state(
         log_aside,
         system.type_this("status"),
     )
+
+
+def _refuse_changed(system: System, name: str, here: _Present) -> None:
+    """Raise `NotAllowed` where what would be replaced is not what was found to be damaged: another may have mended it."""
+    if _present(system) != here:
+        raise NotAllowed(
+            f"the journal {system.store.location} is not the one that was looked at: it was changed meanwhile",
+            state="Nothing was taken in; the journal was left as it is.",
+            hint=f"`{system.type_this('status')}` shows what is there now; `{system.type_this(f'state import {name}')}` looks "
+            "again.",
+        )
 
 
 def _refuse_other(system: System, name: str, moved: Moved, here: _Present) -> None:

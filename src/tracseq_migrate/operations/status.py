@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
-from tracseq_migrate.errors import Exit, InvalidInput, InvalidSetup, signal_name
+from tracseq_migrate.errors import Exit, InvalidInput, InvalidSetup, StepFailed, signal_name
 from tracseq_migrate.journal.replay import State, StepStatus, WeekState, WeekStatus
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.order import STANDING, missing_needs, shown
@@ -20,8 +21,10 @@ from tracseq_migrate.operations.views import (
 )
 from tracseq_migrate.operations.witness import lost
 from tracseq_migrate.plan import WeekPlan
-from tracseq_migrate.ports import Answer, FlagFile, GatewayFlags, LeaseInfo, Route, ServiceState, Unreachable
+from tracseq_migrate.ports import FlagFile, GatewayFlags, LeaseInfo, Route, ServiceState, Unreachable
 from tracseq_migrate.routing import values
+from tracseq_migrate.step import Evidence
+from tracseq_migrate.step.health import see_health
 
 _PATIENCE = 3.0
 _ASKERS = 32
@@ -34,11 +37,13 @@ def status(system: System, week: str | None = None) -> StatusView:
     every, broken = _plans(system)
     plans = every if week is None else [system.shelf.find(week)]
     lock = system.lease.show()
-    weeks = [_week_line(plan, shown(ledger.state.week(plan.week), lock), ledger.state) for plan in plans]
+    weeks = [_week_line(plan, ledger.state.week(plan.week), lock) for plan in plans]
     if week is None:
-        known = {*system.shelf.names()}
-        orphans = [w for w in ledger.state.weeks.values() if w.week not in known and w.status.applied]
-        weeks += [_orphan_line(state, shown(state, lock)) for state in orphans]
+        known, readable = {*system.shelf.names()}, {plan.week for plan in every}
+        for state in ledger.state.weeks.values():
+            if state.week not in readable and state.status.applied:
+                why = "its plan file cannot be read" if state.week in known else "its plan file is gone"
+                weeks.append(_orphan_line(state, lock, why))
     with ThreadPoolExecutor(max_workers=_ASKERS, thread_name_prefix="ask") as pool:
         asked = pool.map(lambda name: _reading(system, name), system.gateway.instances)
         states = list(pool.map(lambda name: _state(system, name), system.services.names))
@@ -108,8 +113,8 @@ def exit_code(view: StatusView) -> Exit:
     return Exit.WAITING if WeekStatus.WAITING in states else Exit.DONE
 
 
-def _week_line(plan: WeekPlan, status: WeekStatus, whole: State) -> WeekLine:
-    state = whole.week(plan.week)
+def _week_line(plan: WeekPlan, state: WeekState, lock: LeaseInfo | None) -> WeekLine:
+    status = shown(state, lock)
     steps = [
         (entry.id, entry.title, str(state.steps[entry.id].status) if entry.id in state.steps else "")
         for entry in plan.entries()
@@ -124,16 +129,18 @@ def _week_line(plan: WeekPlan, status: WeekStatus, whole: State) -> WeekLine:
         [need.week for need in plan.needs],
         steps if state.status.applied else (),
         state.run_id if state.status.applied else "",
-        _detail(state, status),
+        _detail(state, status, lock),
     )
 
 
-def _orphan_line(state: WeekState, status: WeekStatus) -> WeekLine:
-    detail = "its plan file is gone; rollback still knows the plan from the journal"
-    return WeekLine(state.week, state.title, "", str(status), state.since, 0, (), (), state.run_id, detail)
+def _orphan_line(state: WeekState, lock: LeaseInfo | None, why: str) -> WeekLine:
+    """A week that only the journal knows: it has the plan by which the week was run."""
+    line = _week_line(WeekPlan.from_document(state.plan), state, lock)
+    told = f"{why}; rollback still knows the plan from the journal"
+    return replace(line, detail=f"{line.detail}; {told}" if line.detail else told)
 
 
-def _detail(state: WeekState, status: WeekStatus) -> str:
+def _detail(state: WeekState, status: WeekStatus, lock: LeaseInfo | None) -> str:
     if status is WeekStatus.WAITING:
         return f"for {state.waiting_on}"
     if status is WeekStatus.RESIDUE:
@@ -144,8 +151,9 @@ def _detail(state: WeekState, status: WeekStatus) -> str:
             f"interrupted ({signal_name(state.interrupted)})" if state.interrupted else "a run was broken off"
         )
         return f"{how}; steps in doubt: {steps}" if steps else f"{how} between two steps"
-    if status is WeekStatus.ROLLING_BACK and state.interrupted:
-        return f"its rollback was interrupted ({signal_name(state.interrupted)})"
+    if status is WeekStatus.ROLLING_BACK and lock is None:
+        how = f"interrupted ({signal_name(state.interrupted)})" if state.interrupted else "broken off"
+        return f"its rollback was {how}"
     return ""
 
 
@@ -161,19 +169,20 @@ def _service_lines(system: System, states: Sequence[ServiceLine]) -> list[Servic
     """The lines with their health, all asked at once; one that is stopped has none."""
     silent = (ServiceState.STOPPED, ServiceState.FAILED, "unknown")
     names = [line.name for line in states if line.state not in silent]
-    answers = system.http.ask_all([(name, system.health[name]) for name in names], timeout=_PATIENCE)
-    told = dict(zip(names, answers, strict=True))
-    return [_with_health(system, line, told.get(line.name)) for line in states]
+    seen = see_health(system.http, system.health, names, monolith=system.monolith, patience=lambda: _PATIENCE)
+    return [_with_health(system, line, seen.get(line.name)) for line in states]
 
 
-def _with_health(system: System, line: ServiceLine, answer: Answer | Unreachable | None) -> ServiceLine:
-    if answer is None:
+def _with_health(
+    system: System, line: ServiceLine, seen: Evidence | StepFailed | Unreachable | None
+) -> ServiceLine:
+    if seen is None:
         return line
-    if isinstance(answer, Unreachable):
-        return ServiceLine(line.name, line.state, "unknown", str(system.redact(answer.why)))
-    if answer.status == 200:
+    if isinstance(seen, Evidence):
         return ServiceLine(line.name, line.state, "pass", "")
-    return ServiceLine(line.name, line.state, "fail", f"answers {answer.status}")
+    if isinstance(seen, Unreachable):
+        return ServiceLine(line.name, line.state, "unknown", str(system.redact(seen.why)))
+    return ServiceLine(line.name, line.state, "fail", str(system.redact(seen.message)))
 
 
 def _proxy_and_services(
@@ -196,9 +205,8 @@ def _proxy_and_services(
             for name in getattr(entry.step, "up", ()):
                 line = by_name.get(name)
                 if line is not None and line.health != "pass":
-                    fallen.append(
-                        f"{week.week} stands on {name}, which is {line.state} {line.detail}".rstrip()
-                    )
+                    why = f": {line.detail}" if line.detail else ""
+                    fallen.append(f"{week.week} stands on {name}, which is {line.state}{why}")
     return warnings, fallen
 
 
@@ -296,11 +304,17 @@ def _next(
                 return system.type_this(
                     f"rollback {week.week}"
                 ), f"{week.week} has a residue; this tries again"
-            case WeekStatus.IN_DOUBT | WeekStatus.ROLLING_BACK if lock is None:
-                return system.type_this(
-                    f"resume {week.week}"
-                ), f"{week.week} was broken off; this finds out and goes on"
+            case WeekStatus.IN_DOUBT:
+                reason = f"{week.week} was broken off; this finds out and goes on"
+                return system.type_this(f"resume {week.week}"), reason
+            case WeekStatus.ROLLING_BACK if lock is None:
+                reason = f"the rollback of {week.week} was broken off; this goes on going back"
+                return system.type_this(f"resume {week.week}"), reason
             case WeekStatus.RUNNING | WeekStatus.ROLLING_BACK:
+                seen = system.lease.look()
+                if seen is not None and seen.life == "silent":
+                    reason = f"whoever is at work on {week.week} stands still; this takes over and goes on"
+                    return system.type_this(f"resume {week.week}"), reason
                 return system.type_this("status"), f"{week.week} is at work; look again"
             case WeekStatus.WAITING:
                 return week.next_command, f"{week.week} waits for {week.waiting_on}"

@@ -11,6 +11,7 @@ from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.order import shown
 from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import VerifyLine, VerifyView
+from tracseq_migrate.operations.witness import refuse_lost
 from tracseq_migrate.plan import WeekPlan
 from tracseq_migrate.ports import Unreachable
 
@@ -71,8 +72,10 @@ def verify(system: System, week: str | None) -> VerifyView:
 
     Raises:
         NotAllowed: the named week is not in force.
+        Residue: the journal is broken or has lost events, so that it does not say what is in force.
     """
-    ledger = Ledger(system, glance=True)
+    ledger = Ledger(system)
+    refuse_lost(system, ledger)
     if week is None:
         states: Sequence[WeekState] = sorted(
             (w for w in ledger.state.weeks.values() if w.status.applied and w.steps), key=lambda w: w.begun

@@ -139,6 +139,8 @@ class LockReleasedView(View):
     week: str
     state: str
     next_command: str
+    here: bool = False
+    """Whether it was at work on this machine, so that the programs that it was running were ended too."""
 
 
 @frozen

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, Protocol
@@ -80,6 +80,10 @@ class JournalStore(Protocol):
         """The same as they are kept, neither parsed nor believed."""
         ...
 
+    def hashes(self, last: int) -> Iterator[bytes]:
+        """The hashes of the events 1 to ``last``, in order, many in one piece; it ends early where one of them is missing."""
+        ...
+
     def lost(self) -> str:
         """What shows, beside the events, that there were more of them here than there are; empty where nothing does."""
         ...
@@ -111,8 +115,12 @@ class JournalStore(Protocol):
         ...
 
 
+def _anyhow() -> None:
+    """Nothing was judged before."""
+
+
 class JournalVault(Protocol):
-    """Moving a whole journal: in from elsewhere, or out of the way. Nothing is ever deleted."""
+    """Moving a whole journal in from elsewhere. What was there is kept; nothing is ever deleted."""
 
     @changes
     def extend(self, records: Sequence[Record], bodies: Sequence[bytes], *, epoch: int) -> None:
@@ -125,8 +133,22 @@ class JournalVault(Protocol):
         ...
 
     @changes
-    def install(self, records: Sequence[Record], bodies: Sequence[bytes], *, at: datetime) -> tuple[str, ...]:
+    def install(
+        self,
+        records: Sequence[Record],
+        bodies: Sequence[bytes],
+        *,
+        at: datetime,
+        still: Callable[[], object] = _anyhow,
+    ) -> tuple[str, ...]:
         """Put a whole journal where there is none, or only what is left of one: all or nothing, durable when it returns.
+
+        Args:
+            records: its events.
+            bodies: its attachments.
+            at: the time in the names under which what was there is kept.
+            still: called in the last moment before anything is moved, while no other can install and no run is at work: what
+                was judged long before is judged again there. What it raises leaves everything as it was.
 
         Returns:
             Where what was there is kept now.
@@ -135,11 +157,6 @@ class JournalVault(Protocol):
             Locked: a run holds the lease.
             InvalidSetup: what is there belongs to something else.
         """
-        ...
-
-    @changes
-    def set_aside(self, *, at: datetime) -> tuple[str, ...]:
-        """Move the journal out of the way, under names with the time; the next append begins a new one. Raises as `install`."""
         ...
 
 

@@ -26,11 +26,12 @@ from tracseq_migrate.step.answers import (
     known,
     unknowable,
 )
-from tracseq_migrate.step.by_hand import NO_HANDS, Hands, ServiceHands
+from tracseq_migrate.step.by_hand import BY_HAND, NO_HANDS, Hands, InstanceHands, ServiceHands, wait_until
 from tracseq_migrate.step.context import Approval, Journaling, StepContext
 from tracseq_migrate.step.protocol import Step
 
 __all__ = [
+    "BY_HAND",
     "NO_EFFECT",
     "NO_HANDS",
     "REVERSIBLE",
@@ -46,6 +47,7 @@ __all__ = [
     "Evidence",
     "Found",
     "Hands",
+    "InstanceHands",
     "Journaling",
     "Loss",
     "LossRefused",
@@ -62,4 +64,5 @@ __all__ = [
     "assumed",
     "known",
     "unknowable",
+    "wait_until",
 ]

@@ -152,7 +152,8 @@ class Step(BaseModel, ABC):
         return []
 
     def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
-        """What a person would type to go back by hand: lines for bash, in order; what no command does is a comment (``# ...``).
+        """What a person would type to go back by hand: lines for bash, in order, each of which fails where it did not do
+        or see what it is for; what no command does is a comment (`BY_HAND`).
 
         Args:
             undo: of the step, from the journal.

@@ -224,7 +224,13 @@ class CommandStep(Step):
     def _ask(self, ctx: StepContext) -> Probed:
         """Nothing but a person can tell."""
         if not ctx.asker.present:
-            return Probed(Found.UNKNOWN, "the plan gives no `probe` for this command: a person must look")
+            return Probed(
+                Found.UNKNOWN,
+                (
+                    "the plan gives no `probe` for this command, so a person must say whether it was done: "
+                    "typed at a terminal, resume asks"
+                ),
+            )
         question = f"{self._show(self.run)} was begun, and how it ended is not known. Was it done?"
         found = Found.DONE if ctx.asker.confirm(question) else Found.NOT_DONE
         return Probed(found, f"a person at the terminal says that it was {found}")

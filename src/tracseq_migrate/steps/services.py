@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from pydantic import Field
 
-from tracseq_migrate import duration
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import Answer, Route, ServiceState, Unreachable
+from tracseq_migrate.ports import Route, ServiceState, Unreachable
 from tracseq_migrate.step import (
     NO_HANDS,
     Adopted,
@@ -32,6 +29,7 @@ from tracseq_migrate.step import (
     known,
     unknowable,
 )
+from tracseq_migrate.step.health import see_health
 
 _PAUSE = 0.25
 
@@ -221,14 +219,16 @@ class ServicesStep(Step):
         ran = (ServiceState.RUNNING, ServiceState.STARTING)
         return [
             *(
-                hands.service(name, "start", f"it was {before[name]}")
+                line
                 for name in reversed(self.down)
                 if before[name] in ran
+                for line in hands.service(name, "start", f"it was {before[name]}")
             ),
             *(
-                hands.service(name, "stop", f"it was {before[name]}")
+                line
                 for name in reversed(self.up)
                 if before[name] not in (*ran, ServiceState.EXTERNAL)
+                for line in hands.service(name, "stop", f"it was {before[name]}")
             ),
         ]
 
@@ -274,39 +274,8 @@ class ServicesStep(Step):
     def _see_health(
         self, ctx: StepContext, names: Sequence[str]
     ) -> dict[str, Evidence | StepFailed | Unreachable]:
-        """Of each service, all asked at once: a 200 whose JSON, where it is JSON, says healthy, from the service itself and
-        not from the monolith; or why it is not seen to be healthy."""
-        asked = [(name, ctx.health[name]) for name in names]
-        answers = dict(zip(names, ctx.http.ask_all(asked, timeout=ctx.remaining(5.0)), strict=True))
-        monolith: object = None
-        if any(
-            name != ctx.monolith and isinstance(answer, Answer) and _json_object(answer.body).get("service")
-            for name, answer in answers.items()
-        ):
-            with contextlib.suppress(Unreachable):
-                path = ctx.health[ctx.monolith]
-                other = ctx.http.request(ctx.monolith, path, timeout=ctx.remaining(5.0))
-                monolith = _json_object(other.body).get("service")
-        return {name: self._judge(ctx, name, answer, monolith) for name, answer in answers.items()}
-
-    def _judge(
-        self, ctx: StepContext, name: str, answer: Answer | Unreachable, monolith: object
-    ) -> Evidence | StepFailed | Unreachable:
-        """``monolith`` is what the monolith calls itself, None where that is not known."""
-        if isinstance(answer, Unreachable):
-            return answer
-        path = ctx.health[name]
-        if answer.status != 200:
-            return StepFailed(f"GET {path} at {name} answers {answer.status}")
-        mine = _json_object(answer.body)
-        status = mine.get("status")
-        if isinstance(status, str) and status.lower() not in ("healthy", "ok", "up", "pass"):
-            return StepFailed(f"GET {path} at {name} says status {status!r}")
-        if name != ctx.monolith and mine.get("service") and mine["service"] == monolith:
-            return StepFailed(f"{ctx.http.url(name)} is {monolith!r}, the monolith, not {name}")
-        return Evidence(
-            f"{name} is healthy ({answer.status} in {duration.show(answer.seconds)})",
-            {"service": name, "status": answer.status, "seconds": round(answer.seconds, 6)},
+        return see_health(
+            ctx.http, ctx.health, names, monolith=ctx.monolith, patience=lambda: ctx.remaining(5.0)
         )
 
     def _answers(self, ctx: StepContext, name: str) -> bool:
@@ -343,14 +312,6 @@ def _state(ctx: StepContext, name: str) -> ServiceState:
         if answer.status == 200:
             return ServiceState.RUNNING
         raise
-
-
-def _json_object(body: bytes) -> dict[str, object]:
-    try:
-        read = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return read if isinstance(read, dict) else {}
 
 
 def _same(state: str, before: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tracseq_migrate.errors import Locked, NotAllowed, Residue
@@ -127,6 +127,11 @@ class MemoryJournal:
     def records(self, after: int = 0) -> Iterator[Record]:
         return map(chain.record_of, self.read(after))
 
+    def hashes(self, last: int) -> Iterator[bytes]:
+        events = self.events[:last]
+        if [event.seq for event in events] == list(range(1, last + 1)):
+            yield "".join(event.hash for event in events).encode()
+
     def lost(self) -> str:
         seq, digest = self.acknowledged
         if not seq or (seq <= len(self.events) and self.events[seq - 1].hash == digest):
@@ -165,18 +170,23 @@ class MemoryJournal:
         for body in bodies:
             self.attach(body)
 
-    def install(self, records: Sequence[Record], bodies: Sequence[bytes], *, at: datetime) -> tuple[str, ...]:
+    def install(
+        self,
+        records: Sequence[Record],
+        bodies: Sequence[bytes],
+        *,
+        at: datetime,
+        still: Callable[[], object] = lambda: None,
+    ) -> tuple[str, ...]:
         if self.lease.info is not None:
             raise Locked(f"a run is at work on the journal: {_who(self.lease.info)}")
+        still()
         self.kept.append(self.events)
         self.events, self.acknowledged = [], (0, chain.GENESIS)
         self._take([chain.event_of(record) for record in records])
         for body in bodies:
             self.attach(body)
         return (f"memory kept {chain.stamp(at)}",)
-
-    def set_aside(self, *, at: datetime) -> tuple[str, ...]:
-        return self.install((), (), at=at)
 
     def _take(self, events: Sequence[Event]) -> None:
         self.events.extend(events)

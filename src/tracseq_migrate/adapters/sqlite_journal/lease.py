@@ -8,7 +8,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,12 +38,29 @@ class SqliteLease:
     It dies with its holder (the lock file is free then), and expires ``ttl`` seconds after the last sign of
     life of one that stands still; while held, a thread gives a sign of life three times a ``ttl``. Whoever
     takes over raises the epoch, and the old holder is refused by `check` and by the journal from then on.
+
+    Args:
+        path: the journal's.
+        lost: called from that thread when it finds the lease lost, for what was begun under it.
+        took: called with a holder that may live still, after its lease was taken from it and before anything else is done.
     """
 
-    def __init__(self, path: Path, *, environment: str, ttl: float = 30.0, busy: float = 10.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        environment: str,
+        ttl: float = 30.0,
+        busy: float = 10.0,
+        lost: Callable[[], None] = lambda: None,
+        took: Callable[[Holder], None] = lambda holder: None,
+    ) -> None:
         self._file = JournalFile(path, environment=environment, busy=busy)
         self._lock_path = self._file.lock_path
         self._ttl = ttl
+        self._lost = lost
+        self._took = took
+        self._holder_id = ""
         self._guard = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._lock: int | None = None
@@ -52,6 +69,11 @@ class SqliteLease:
         self._stood: float | None = None
         self._beating: threading.Thread | None = None
         self._stop = threading.Event()
+
+    @property
+    def holder_id(self) -> str:
+        """The id under which it was last acquired here; empty before that."""
+        return self._holder_id
 
     def acquire(self, holder: Holder, *, timeout: float) -> LeaseInfo:
         deadline = time.monotonic() + timeout
@@ -124,6 +146,7 @@ class SqliteLease:
                     since=stamp(datetime.now(UTC)),
                 )
                 connection.execute(TAKE, freed)
+        self._took(row.info().holder)
         return row.info()
 
     def show(self) -> LeaseInfo | None:
@@ -208,11 +231,14 @@ class SqliteLease:
             )
             connection.execute(TAKE, taken)
         self._mine, self._signed, self._stood = taken.epoch, uptime(), None
+        self._holder_id = holder.holder_id
         self._stop = threading.Event()
         self._beating = threading.Thread(
             target=self._beat, args=(taken.epoch, self._stop), name="lease", daemon=True
         )
         self._beating.start()
+        if row.held and not dead:
+            self._took(row.info().holder)
         return taken.info()
 
     def _beat(self, epoch: int, stop: threading.Event) -> None:
@@ -220,6 +246,8 @@ class SqliteLease:
             # What could not be given now is given a third of the ttl later; the epoch guards meanwhile.
             with contextlib.suppress(TracseqMigrateError):
                 if not self._sign_of_life(epoch):
+                    if self._stood is not None:
+                        self._lost()
                     return
 
     def _sign_of_life(self, epoch: int) -> bool:

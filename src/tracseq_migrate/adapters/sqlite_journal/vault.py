@@ -1,4 +1,4 @@
-"""Moving a whole journal in or out of the way. What was there is kept under a name with the time, and never deleted."""
+"""Moving a whole journal in. What was there is kept under a name with the time, and never deleted."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -47,7 +47,14 @@ class SqliteVault:
             connection.close()
         self._remember(records)
 
-    def install(self, records: Sequence[Record], bodies: Sequence[bytes], *, at: datetime) -> tuple[str, ...]:
+    def install(
+        self,
+        records: Sequence[Record],
+        bodies: Sequence[bytes],
+        *,
+        at: datetime,
+        still: Callable[[], object] = lambda: None,
+    ) -> tuple[str, ...]:
         file = self._file
         with file.translating("replace"):
             make_folder(file.path.parent)
@@ -56,26 +63,35 @@ class SqliteVault:
                 try:
                     build(new, file.environment, records, bodies)
                     self._refuse_foreign()
+                    still()
                     kept = self._keep(at)
-                    # From here on the old one is not whole any more, and known to be so: a head that is gone can only
-                    # hide it once the new one is in place.
-                    file.path.with_name(f"{file.path.name}-wal").unlink(missing_ok=True)
-                    file.path.with_name(f"{file.path.name}-shm").unlink(missing_ok=True)
-                    new.rename(file.path)
-                    sync_folder(file.path.parent)
-                    file.head.path.unlink(missing_ok=True)
+                    with self._telling(kept):
+                        # From here on the old one is not whole any more, and known to be so: a head that is gone can only
+                        # hide it once the new one is in place.
+                        file.path.with_name(f"{file.path.name}-wal").unlink(missing_ok=True)
+                        file.path.with_name(f"{file.path.name}-shm").unlink(missing_ok=True)
+                        new.rename(file.path)
+                        sync_folder(file.path.parent)
+                        file.head.path.unlink(missing_ok=True)
                 finally:
                     new.unlink(missing_ok=True)
                 self._remember(records)
         return kept
 
-    def set_aside(self, *, at: datetime) -> tuple[str, ...]:
-        return self.install((), (), at=at)
-
     def _remember(self, records: Sequence[Record]) -> None:
         if records:
             self._file.head.write(Head(records[-1].seq, records[-1].hash))
             self._file.head.close()
+
+    @contextlib.contextmanager
+    def _telling(self, kept: Sequence[str]) -> Iterator[None]:
+        """What fails in the middle of the move says where to find what was there."""
+        try:
+            yield
+        except OSError as error:
+            told = self._file.translated(error, "replace")
+            state = f"What was there is kept: {', '.join(kept)}." if kept else ""
+            raise type(told)(told.message, state=state, hint=told.hint) from error
 
     def _refuse_foreign(self) -> None:
         """Raise `InvalidSetup` where what is there belongs to something else; a damaged journal is ours."""

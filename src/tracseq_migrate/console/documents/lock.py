@@ -38,7 +38,13 @@ def render_released(view: LockReleasedView, look: Look) -> list[Block]:
     title: Line = (("released", Tone.STRONG), f": the lock of {view.person} on {view.host}, pid {view.pid}")
     blocks: list[Block] = [Space(), Paragraph(title, mark=(look.marks.passed, Tone.GOOD))]
     blocks.append(Paragraph((f"by {view.by}{f': {view.reason}' if view.reason else ''}",), indent=2))
-    blocks.append(Paragraph((f"`{view.command}` can change nothing any more",), indent=2))
+    blocks.append(Paragraph((f"`{view.command}` can begin nothing any more, and journal nothing",), indent=2))
+    begun = (
+        "the programs that it was running were ended"
+        if view.here
+        else f"programs that it started may still be at work on {view.host}: look there before you go on"
+    )
+    blocks.append(Paragraph((begun,), indent=2))
     if view.week:
         blocks.append(Paragraph((f"{view.week} is {view.state}: its run was broken off",), indent=2))
     return blocks + look.next(view.next_command)

@@ -181,8 +181,8 @@ class Forward:
         if probed.found is Found.UNKNOWN:
             raise InProgress(
                 f"step {entry.id} is in doubt, and reality could not tell: {probed.detail}",
-                hint=f"Look yourself; then `{self._scene.command('resume')}` when it can be asked, "
-                f"or `{self._scene.command('rollback')}` to go back.",
+                hint=f"Look yourself; `{self._scene.command('resume')}` asks again, "
+                f"and `{self._scene.command('rollback')}` goes back.",
             )
         if probed.found is not Found.DONE:
             return False

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from tracseq_migrate.errors import Interrupted, StepFailed, TracseqMigrateError
 from tracseq_migrate.journal import vocabulary as v
-from tracseq_migrate.journal.replay import WeekState
+from tracseq_migrate.journal.replay import WeekState, WeekStatus
 from tracseq_migrate.operations import observer as notes
 from tracseq_migrate.operations.context import context
 from tracseq_migrate.operations.ledger import Ledger
@@ -77,8 +77,10 @@ class Scene:
         number = self.system.interrupt.requested
         if number:
             self.append(v.run_interrupted(self.plan.week, self.run_id, signal=number))
+            going_back = self.week.status is WeekStatus.ROLLING_BACK
+            hint = f"`{self.command('resume')}` goes on; `{self.command('rollback')}` goes back."
             raise Interrupted(
-                number, hint=f"`{self.command('resume')}` goes on; `{self.command('rollback')}` goes back."
+                number, hint=f"`{self.command('resume')}` goes on going back." if going_back else hint
             )
 
     def hint_of(self, error: BaseException | None) -> str:
