@@ -27,7 +27,8 @@ sys.exit(code)
 def imported(folder: Path, *words: str) -> set[str]:
     """The modules that are there when a command, piped, has ended well."""
     variables = {k: v for k, v in os.environ.items() if not k.startswith(("TRACSEQ_MIGRATE_", "COV_"))}
-    variables.pop("FORCE_COLOR", None)
+    for steering in ("FORCE_COLOR", "COLUMNS"):  # a narrow page has to be folded, which is rich's work
+        variables.pop(steering, None)
     done = subprocess.run(
         [sys.executable, "-c", _DUMP, *words], cwd=folder, env=variables, capture_output=True, text=True
     )
