@@ -227,8 +227,8 @@ class CommandStep(Step):
             return Probed(
                 Found.UNKNOWN,
                 (
-                    "the plan gives no `probe` for this command, so a person must say whether it was done: "
-                    "typed at a terminal, resume asks"
+                    "the plan gives no `probe` for this command: a person must look "
+                    "(typed at a terminal, resume asks whether it was done)",
                 ),
             )
         question = f"{self._show(self.run)} was begun, and how it ended is not known. Was it done?"
