@@ -228,7 +228,7 @@ class CommandStep(Step):
                 Found.UNKNOWN,
                 (
                     "the plan gives no `probe` for this command: a person must look "
-                    "(typed at a terminal, resume asks whether it was done)",
+                    "(typed at a terminal, resume asks whether it was done)"
                 ),
             )
         question = f"{self._show(self.run)} was begun, and how it ended is not known. Was it done?"
