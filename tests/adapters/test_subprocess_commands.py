@@ -283,6 +283,8 @@ def test_nothing_is_left_open(tmp_path: Path) -> None:
         commands.run(["echo", "x"], stdin="y", timeout=30)
         with pytest.raises(StepFailed):
             commands.run(["nowhere"], timeout=30)
+        with pytest.raises(StepFailed):
+            commands.run(["true"], cwd="..", timeout=30)
     deadline = time.monotonic() + 30
     while (descriptors(), threading.active_count()) != (before, threads) and time.monotonic() < deadline:
         time.sleep(0.02)

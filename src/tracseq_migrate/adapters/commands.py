@@ -86,11 +86,11 @@ class SubprocessCommands:
         arguments = ["/bin/sh", "-c", argv[0], "sh", *argv[1:]] if shell else list(argv)
         name = self._redact(argv[0])
         begin = time.monotonic()
+        below = self._below(cwd)
+        self._guarded(name)
         outputs = Outputs(keep=_KEPT + _SLACK)
         try:
-            process = self._start(
-                name, arguments, self._below(cwd), env, outputs, mark, has_input=stdin is not None
-            )
+            process = self._start(name, arguments, below, env, outputs, mark, has_input=stdin is not None)
             try:
                 if stdin is not None:
                     self._feed(process, stdin)
@@ -157,13 +157,6 @@ class SubprocessCommands:
         has_input: bool,
     ) -> subprocess.Popen[bytes]:
         try:
-            GUARD.ready()
-        except OSError as error:
-            raise StepFailed(
-                f"`{name}` was not started: the process that would guard it could not be: {error.strerror}",
-                hint="It needs /bin/sh, and room for two more processes.",
-            ) from error
-        try:
             process = subprocess.Popen(
                 arguments,
                 cwd=cwd,
@@ -183,6 +176,16 @@ class SubprocessCommands:
         finally:
             outputs.started()
         return process
+
+    @staticmethod
+    def _guarded(name: str) -> None:
+        try:
+            GUARD.ready()
+        except OSError as error:
+            raise StepFailed(
+                f"`{name}` was not started: the process that would guard it could not be: {error.strerror}",
+                hint="It needs /bin/sh, and room for two more processes.",
+            ) from error
 
     def _environment(self, more: Mapping[str, str] | None) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if name not in self._withheld}
