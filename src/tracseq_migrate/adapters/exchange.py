@@ -17,7 +17,9 @@ from dataclasses import dataclass
 import httpcore
 import httpx
 
-from tracseq_migrate.adapters.reaching import ExchangeError, addresses_of, not_connected
+from tracseq_migrate.adapters.http_answer import NotHttp, TooLarge
+from tracseq_migrate.adapters.http_request import USUAL, InvalidRequest
+from tracseq_migrate.adapters.reaching import ExchangeError, addresses_of, cut_off, lost, not_connected
 from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Answer
 
@@ -158,9 +160,7 @@ def _translated(deadline: _Deadline) -> Iterator[None]:
     except ExchangeError:
         raise
     except httpcore.TimeoutException:
-        raise ExchangeError(
-            "timeout", f"no whole answer within {deadline.timeout:g} s", sent=deadline.sent
-        ) from None
+        raise lost(TimeoutError(), timeout=deadline.timeout, sent=deadline.sent) from None
     except httpcore.ConnectError as error:  # behind the connection itself: TLS
         cause = error.__cause__ or error.__context__
         raise ExchangeError("tls", f"TLS failed ({one_line(str(cause or error))})", sent=False) from error
@@ -175,19 +175,15 @@ def _translated(deadline: _Deadline) -> Iterator[None]:
     except httpcore.RemoteProtocolError as error:
         why = one_line(str(error))
         if "disconnected" in why or "closed connection" in why:
-            raise ExchangeError(
-                "cut-off", "the connection was closed before the answer was whole", sent=True
-            ) from error
-        raise ExchangeError("not-http", f"the answer is not HTTP ({why})", sent=deadline.sent) from error
+            raise cut_off() from error
+        raise lost(NotHttp(why), timeout=deadline.timeout, sent=deadline.sent) from error
     except (
         httpx.InvalidURL,
         httpcore.UnsupportedProtocol,
         httpcore.LocalProtocolError,
         UnicodeError,
     ) as error:
-        raise ExchangeError(
-            "invalid", f"no request can be made of it ({one_line(str(error))})", sent=False
-        ) from error
+        raise lost(InvalidRequest(str(error)), timeout=deadline.timeout, sent=False) from error
     except OSError as error:
         raise ExchangeError("reset", one_line(error.strerror or str(error)), sent=deadline.sent) from error
 
@@ -210,10 +206,7 @@ def exchange(
     begun = time.monotonic()
     deadline = _Deadline(timeout, begun + timeout)
     sending = {
-        "accept": "*/*",
-        "accept-encoding": "identity",
-        "connection": "close",
-        "user-agent": "tracseq-migrate",
+        **USUAL,
         **{key.lower(): value for key, value in (headers or {}).items()},
     }
     context = _context() if url[:6].lower() == "https:" else None
@@ -228,7 +221,7 @@ def exchange(
         for chunk in response.iter_raw():
             body += chunk
             if len(body) > max_body:
-                raise ExchangeError("too-large", f"the answer is larger than {max_body} bytes", sent=True)
+                raise lost(TooLarge(max_body), timeout=timeout, sent=True)
         return Answer(
             status=response.status_code,
             headers=tuple(

@@ -14,6 +14,14 @@ _KEPT = "/:?[]@!$&'()*+,;=%~-._"
 _WITH_BODY = ("POST", "PUT", "PATCH")
 _PORTS = {"http": 80, "https": 443}
 
+USUAL = {
+    "accept": "*/*",
+    "accept-encoding": "identity",
+    "connection": "close",
+    "user-agent": "tracseq-migrate",
+}
+"""What every request says, whoever sends it, unless it is asked for with other headers."""
+
 
 class InvalidRequest(Exception):
     """No request can be made of it; the text says why."""
@@ -78,10 +86,7 @@ def request_bytes(
     """
     fields = {
         "host": at.authority,
-        "accept": "*/*",
-        "accept-encoding": "identity",
-        "connection": "close",
-        "user-agent": "tracseq-migrate",
+        **USUAL,
     }
     if at.credentials:
         from base64 import b64encode
