@@ -49,6 +49,9 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--case", default="", help="this case only, passed or not")
     parser.add_argument("--workers", type=int, default=1, help="processes, each with its share of the cases")
     parser.add_argument("--share", type=_share, default=(0, 1), help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--new", action="store_true", help="leave out what any source has passed, not this one alone"
+    )
     parser.add_argument("--ledger", type=Path, default=ROOT / ".chaos" / "ledger.jsonl")
     return parser.parse_args()
 
@@ -57,7 +60,7 @@ def _open_cases(suite: Suite, ledger: Ledger, asked: argparse.Namespace, source:
     if asked.case:
         yield asked.case
         return
-    passed = ledger.passed(suite.name, source)
+    passed = ledger.passed(suite.name, None if asked.new else source)
     number, of = asked.share
     for case in itertools.islice(suite.cases(asked.seed), number, None, of):
         if case not in passed:
@@ -90,7 +93,7 @@ def _work(suite: Suite, ledger: Ledger, asked: argparse.Namespace) -> int:
 
 def _side_by_side(asked: argparse.Namespace) -> int:
     own = [sys.executable, "-m", "tests.chaos", asked.suite, "--ledger", str(asked.ledger)]
-    own += ["--seconds", str(asked.seconds), "--seed", str(asked.seed)]
+    own += ["--seconds", str(asked.seconds), "--seed", str(asked.seed), *(["--new"] if asked.new else [])]
     started = [
         subprocess.Popen([*own, "--share", f"{number}/{asked.workers}"], cwd=ROOT)
         for number in range(asked.workers)

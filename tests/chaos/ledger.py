@@ -66,9 +66,9 @@ class Ledger:
             if line.suite == suite:
                 yield line
 
-    def passed(self, suite: str, source: str) -> set[str]:
-        """The cases that passed with this source: they need not be tried again."""
-        return {line.case for line in self.lines(suite) if line.passed and line.source == source}
+    def passed(self, suite: str, source: str | None) -> set[str]:
+        """The cases that passed with this source, or with any (None): they need not be tried again."""
+        return {line.case for line in self.lines(suite) if line.passed and source in (None, line.source)}
 
     def summary(self, suite: str) -> str:
         """What all runs came to, in words."""
