@@ -9,8 +9,9 @@ def main() -> None:
     """Run the command line, and end with its exit code."""
     import gc
 
-    # Importing makes many objects and no rubbish: looking for it every 700 of them is a tenth of the start.
-    gc.set_threshold(50_000, 20, 20)
+    # Importing makes many objects and no rubbish: looking for it every 700 of them is a tenth of the start, and even once on the
+    # way is a twentieth. A command that only looks ends before this many are there.
+    gc.set_threshold(200_000, 20, 20)
     from tracseq_migrate.cli.signals import quiet
 
     quiet()  # first of all: a signal while the rest is imported ends the tool without a trace

@@ -78,7 +78,9 @@ def test_after_a_release_its_program_does_nothing_more(
         lease = SqliteLease(journal, environment="lab")
         seen = lease.look()
         assert seen is not None
-        code = start(["lock", "release", seen.info.holder.holder_id, "--force", "--reason", "it hangs"])
+        code = start(
+            ["lock", "release", seen.info.holder.holder_id, "--force", "--reason", "it hangs", "--yes"]
+        )
         said = " ".join(capsys.readouterr().out.split())
         lives = not gone(program)
         (folder / "go").touch()

@@ -92,7 +92,9 @@ def test_the_lock_is_shown_waited_for_and_taken_away(sandbox: Sandbox, tool: Too
 
         grace("lock", "release", "00000000", "--yes").expect(4, shown["holder_id"], "ada")
         grace("lock", "release", shown["holder_id"], "--yes").expect(4, "lives and is at work", "--force")
-        taken = grace("lock", "release", shown["holder_id"], "--force", "--reason", "it stands still")
+        forced = ("lock", "release", shown["holder_id"], "--force", "--reason", "it stands still")
+        grace(*forced).expect(4, "nobody is here to be asked", "--reason 'it stands still' --yes")
+        taken = grace(*forced, "--yes")
         taken.expect(0, "released", "ada", "week1 is in-doubt", "tracseq-migrate resume week1")
         grace("lock", "show").expect(0, "free")
         grace("resume", "week1").expect(0, "week1 is proven")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from tests.operations.world import Killed, Script, World, outcome, program
@@ -113,6 +115,35 @@ def test_a_living_holder_keeps_it_unless_it_is_forced_with_a_reason() -> None:
     view = freed(world, "a1", force=True, reason="it hangs in a program of ours")
     assert view.life == "alive"
     assert world.lease.show() is None
+
+
+def test_force_asks_as_well() -> None:
+    world = World()
+    held(world)
+    why = "it's stuck"
+    with pytest.raises(NotAllowed, match="nobody is here") as caught:
+        freed(world, "a1", force=True, reason=why, assume_yes=False)
+    typed = shlex.split(caught.value.hint.strip("`"))
+    assert typed == ["tracseq-migrate", "lock", "release", "a1", "--force", "--reason", why, "--yes"]
+    world.asker.present = True
+    world.asker.answers = [False, True]
+    with pytest.raises(Declined):
+        freed(world, "a1", force=True, reason=why, assume_yes=False)
+    assert world.lease.show() is not None
+    assert not world.journal.events
+    assert freed(world, "a1", force=True, reason=why, assume_yes=False).life == "alive"
+    assert all("broken off in the middle" in question for question in world.asker.asked)
+
+
+def test_a_stopped_holder_is_not_told_to_end_by_a_signal_that_it_cannot_hear() -> None:
+    world = World()
+    held(world)
+    world.lease.stopped = True
+    with pytest.raises(NotAllowed, match="lives, but is stopped") as caught:
+        freed(world, "a1")
+    assert "`kill -CONT 7`" in caught.value.hint
+    assert "`kill 7`" not in caught.value.hint
+    assert "stands still" in caught.value.state
 
 
 def test_only_the_holder_that_is_named() -> None:

@@ -141,7 +141,8 @@ class _Loop:
                         break
                     self._begin(call)
                 more = waiting and len(self._live) < self._at_once
-                for key, _ in self._selector.select(0 if more else _SWEEP):
+                at_once = more or self._done or not self._live
+                for key, _ in self._selector.select(0 if at_once else _SWEEP):
                     self._go_on(key.fileobj, key.data)  # type: ignore[arg-type]  # only sockets are registered
                 now = time.monotonic()
                 if now - swept >= _SWEEP:

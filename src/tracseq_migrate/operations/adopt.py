@@ -203,6 +203,7 @@ def _look(system: System, ledger: Ledger, plan: WeekPlan, entry: StepEntry, opti
         digest=system.digest_of(plan),
         timeout=min(entry.timeout, 60.0),
         writing=False,
+        texts=plan.texts,
         settled=True,
     )
     adopted = entry.step.adopt(replace(made, keep_running=options.keep_running))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 from datetime import datetime
 
 from tracseq_migrate import duration
@@ -99,7 +100,8 @@ def release(
 
     Raises:
         UsageError: ``force`` without a reason.
-        NotAllowed: this holder does not hold it; or it is seen to live, and nobody said ``force``; or nobody can be asked.
+        NotAllowed: this holder does not hold it; or it is seen to live, and nobody said ``force``; or nobody can be asked
+            and nobody said ``assume_yes``.
         Declined: a person said no.
     """
     if force and not reason.strip():
@@ -110,15 +112,16 @@ def release(
     _refuse(system, seen, holder_id, force=force)
     assert seen is not None  # noqa: S101 - refused above
     ledger = Ledger(system)
-    again = system.type_this(f"lock release {holder_id} --yes")
     who = _who(seen.info)
-    if not assume_yes and not force:
+    if not assume_yes:
         if not system.asker.present:
+            given = f" --force --reason {shlex.quote(reason)}" if force else ""
             raise NotAllowed(
                 f"releasing the lock of {who} breaks its run off, and nobody is here to be asked",
-                hint=f"`{again}`",
+                hint=f"`{system.type_this(f'lock release {holder_id}{given} --yes')}`",
             )
-        if not system.asker.confirm(f"Take the lock away from {who}? ({seen.how})"):
+        living = " Its run is broken off in the middle." if seen.life == "alive" else ""
+        if not system.asker.confirm(f"Take the lock away from {who}?{living} ({seen.how})"):
             raise Declined(f"declined: the lock stays with {who}", hint=f"`{system.type_this('lock show')}`")
     me, by = system.identity.whoami(), holder_of(system)
     taken = system.lease.take_away(holder_id, by)
@@ -173,11 +176,21 @@ def _refuse(system: System, seen: Sighting | None, holder_id: str, *, force: boo
             hint=f"The next command takes it by itself. `{system.type_this('status')}` says what to type next.",
         )
     if seen.life == "alive" and not force:
+        # A stopped process hears no signal but CONT and KILL: any other waits until it goes on.
+        lives, goes_on, end = (
+            ("lives, but is stopped", "Its run stands still", f"Let it go on (`kill -CONT {holder.pid}`")
+            if seen.stopped
+            else (
+                "lives and is at work",
+                "Its run goes on",
+                f"End it where it runs (`kill {holder.pid}` on {holder.host} lets it finish its step",
+            )
+        )
         raise NotAllowed(
-            f"{who} lives and is at work: {seen.how}",
-            state="Its run goes on; nothing was changed.",
-            hint=f"End it where it runs (`kill {holder.pid}` on {holder.host} lets it finish its step), or break it off "
-            f'in the middle: `{system.type_this(f"lock release {holder_id} --force --reason")} "..."`',
+            f"{who} {lives}: {seen.how}",
+            state=f"{goes_on}; nothing was changed.",
+            hint=f"{end}), or break it off in the middle: "
+            f'`{system.type_this(f"lock release {holder_id} --force --reason")} "..."`',
         )
 
 

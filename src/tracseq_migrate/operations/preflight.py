@@ -127,6 +127,7 @@ def question_checks(system: System, ledger: Ledger, plan: WeekPlan, *, digest: s
             digest=digest,
             timeout=entry.timeout,
             writing=False,
+            texts=plan.texts,
         )
         try:
             evidence = entry.step.verify(ctx)
@@ -146,6 +147,7 @@ def question_checks(system: System, ledger: Ledger, plan: WeekPlan, *, digest: s
             digest=digest,
             timeout=entry.timeout,
             writing=False,
+            texts=plan.texts,
         )
         for concern in entry.step.concerns(ctx):
             yield Check(entry.id, concern.question, concern.verdict, concern.detail, concern.remedy)

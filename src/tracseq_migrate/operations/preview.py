@@ -70,6 +70,7 @@ def _planned(
         digest=digest,
         timeout=min(entry.timeout, _PATIENCE),
         writing=False,
+        texts=plan.texts,
     )
     shown = entry.step.preview(ctx, offline=offline)
     return PlannedStep(

@@ -217,7 +217,7 @@ def count(system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, keep
         entry = entries.get(record.id)
         if entry is None or record.id in keep:
             continue
-        found, problem = _losses_of(system, ledger, state.week, entry, record, state.digest)
+        found, problem = _losses_of(system, ledger, plan, state, entry, record)
         losses.extend((entry.id, loss) for loss in found)
         if problem:
             unknown.append(problem)
@@ -231,7 +231,7 @@ def count_reverted(system: System, ledger: Ledger, plan: WeekPlan, state: WeekSt
     entries = {entry.id: entry for entry in plan.entries()}
     gone = [s for s in state.steps.values() if s.status is StepStatus.REVERTED]
     for record in sorted(gone, key=lambda s: s.completed, reverse=True):
-        found, problem = _losses_of(system, ledger, state.week, entries[record.id], record, state.digest)
+        found, problem = _losses_of(system, ledger, plan, state, entries[record.id], record)
         losses.extend((record.id, loss) for loss in found)
         if problem:
             unknown.append(problem)
@@ -239,17 +239,18 @@ def count_reverted(system: System, ledger: Ledger, plan: WeekPlan, state: WeekSt
 
 
 def _losses_of(
-    system: System, ledger: Ledger, week: str, entry: StepEntry, record: StepRecord, digest: str
+    system: System, ledger: Ledger, plan: WeekPlan, state: WeekState, entry: StepEntry, record: StepRecord
 ) -> tuple[list[Loss], str]:
     ctx = context(
         system,
         ledger,
-        week=week,
+        week=state.week,
         run_id="",
         step_id=entry.id,
-        digest=digest,
+        digest=state.digest,
         timeout=entry.timeout,
         writing=False,
+        texts=plan.texts,
     )
     try:
         return entry.step.losses(ctx, record.undo), ""

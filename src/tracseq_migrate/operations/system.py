@@ -12,7 +12,7 @@ from tracseq_migrate.frozen import frozen
 from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.observer import Observer
 from tracseq_migrate.operations.views import Header
-from tracseq_migrate.plan import WeekPlan, digest
+from tracseq_migrate.plan import WeekPlan, digest, normal
 from tracseq_migrate.ports import (
     Asker,
     Clock,
@@ -144,7 +144,7 @@ class System:
 
     def digest_of(self, plan: WeekPlan) -> str:
         """The digest that runs of a plan in this environment, and signatures for them, are bound to."""
-        return digest(plan, {}, self.digest_view)
+        return digest(plan, normal(plan.texts), self.digest_view)
 
     def type_this(self, rest: str) -> str:
         """A command that can be typed as it stands, with the global options of this call."""

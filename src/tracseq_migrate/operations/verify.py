@@ -36,6 +36,7 @@ def ask_again(system: System, ledger: Ledger, state: WeekState) -> list[VerifyLi
             digest=state.digest,
             timeout=min(entry.timeout, 60.0),
             writing=False,
+            texts=plan.texts,
             settled=True,
         )
         try:

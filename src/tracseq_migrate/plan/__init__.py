@@ -6,6 +6,7 @@ from tracseq_migrate.plan.model import ChecklistItem, Need, Retry, Source, StepE
 from tracseq_migrate.plan.project import Project
 from tracseq_migrate.plan.reading import Read, from_document, read
 from tracseq_migrate.plan.shelf import PlanShelf, folders, is_path, packaged
+from tracseq_migrate.plan.texts import normal
 
 __all__ = [
     "ChecklistItem",
@@ -24,6 +25,7 @@ __all__ = [
     "folders",
     "from_document",
     "is_path",
+    "normal",
     "packaged",
     "read",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tracseq_migrate.journal.chain import canonical
-from tracseq_migrate.plan.model import WeekPlan
+from tracseq_migrate.plan.model import TEXTS, WeekPlan
 
 
 def digest(plan: WeekPlan, scripts: Mapping[str, bytes], environment: Mapping[str, Any]) -> str:
@@ -20,5 +20,6 @@ def digest(plan: WeekPlan, scripts: Mapping[str, bytes], environment: Mapping[st
     Comments, white space, the order of keys, and defaults that are spelled out change nothing.
     """
     bodies = {name: hashlib.sha256(body).hexdigest() for name, body in scripts.items()}
-    text = canonical({"plan": plan.document(), "scripts": bodies, "environment": dict(environment)})
+    document = {key: value for key, value in plan.document().items() if key != TEXTS}
+    text = canonical({"plan": document, "scripts": bodies, "environment": dict(environment)})
     return hashlib.sha256(text.encode()).hexdigest()

@@ -18,6 +18,8 @@ from tracseq_migrate.step import Step, Uses
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Sentence = Annotated[str, StringConstraints(min_length=1)]
 Time = Annotated[Duration, Field(gt=0, le=366 * 86400)]
+TEXTS = "texts"
+"""Where a journaled plan keeps the files that it reads; no file of an operator's may have this key."""
 Risk = Literal["low", "medium", "high"]
 
 
@@ -127,6 +129,8 @@ class WeekPlan:
     checklist: tuple[ChecklistItem, ...] = ()
     preflight: tuple[StepEntry, ...] = ()
     steps: tuple[StepEntry, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The files that its steps read (scripts, mappings), by name."""
     source: Source | None = field(default=None, compare=False, repr=False)
 
     def entries(self) -> tuple[StepEntry, ...]:
@@ -149,7 +153,7 @@ class WeekPlan:
 
         It goes into the journal, and `from_document` reads it back to an equal plan.
         """
-        return {
+        written: dict[str, Any] = {
             "week": self.week,
             "title": self.title,
             "risk": self.risk,
@@ -163,6 +167,9 @@ class WeekPlan:
                 for group in self.groups()
             ],
         }
+        if self.texts:
+            written[TEXTS] = dict(self.texts)
+        return written
 
     @staticmethod
     def from_document(document: Mapping[str, Any]) -> WeekPlan:

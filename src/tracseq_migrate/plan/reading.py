@@ -25,6 +25,7 @@ from tracseq_migrate.document.places import Spot
 from tracseq_migrate.errors import Finding, InvalidInput
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.plan.model import (
+    TEXTS,
     ChecklistItem,
     Name,
     Need,
@@ -114,14 +115,16 @@ def read(body: bytes, file: str) -> Read:
 def from_document(document: Mapping[str, Any]) -> WeekPlan:
     """See `WeekPlan.from_document`."""
     file = f"the journaled plan of {document.get('week', '?')}"
-    reader = _Reader(Document(file, dict(document), Places(Spot(Place(1, 1)))))
+    written = {key: value for key, value in document.items() if key != TEXTS}
+    reader = _Reader(Document(file, written, Places(Spot(Place(1, 1)))))
     plan = reader.plan()
     if reader.findings:
         raise InvalidInput(
             reader.findings,
             hint="Another version of tracseq-migrate wrote this plan: use that version for this week.",
         )
-    return WeekPlan(**{name: getattr(plan, name) for name in WeekPlan.__match_args__ if name != "source"})
+    kept = {name: getattr(plan, name) for name in WeekPlan.__match_args__ if name not in ("source", TEXTS)}
+    return WeekPlan(**kept, texts=dict(document.get(TEXTS, {})))
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from tracseq_migrate.plan.checks import check, check_needs, names_week
 from tracseq_migrate.plan.model import Surroundings, WeekPlan
 from tracseq_migrate.plan.project import Project
 from tracseq_migrate.plan.reading import Read, read
+from tracseq_migrate.plan.texts import with_texts
 from tracseq_migrate.ports import Files
 
 SUFFIXES = (".yaml", ".yml")
@@ -148,7 +149,11 @@ class PlanShelf:
             body = self.files.read(path)
         except OSError as error:
             raise InvalidSetup(f"{path} cannot be read: {error.strerror or type(error).__name__}") from error
-        return read(body, shown(path))
+        found = read(body, shown(path))
+        if found.partial is None:
+            return found
+        plan, findings = with_texts(found.partial, path, self.files)
+        return Read(found.file, (*found.findings, *findings), plan)
 
     def _shelve(self, path: Path) -> Read:
         try:

@@ -193,6 +193,8 @@ class Sighting:
     info: LeaseInfo
     life: Life
     how: str
+    stopped: bool = False
+    """Its process is seen to be stopped, as by SIGSTOP: it hears SIGCONT and SIGKILL, and nothing else."""
 
 
 class Lease(Protocol):

@@ -56,6 +56,26 @@ class NamedPath(NamedTuple):
     base: str = ""
 
 
+class NamedText(NamedTuple):
+    """A file whose text a run depends on, or every file of a folder that ends in ``suffix``.
+
+    ``name`` is a path without ``..``, looked for in the folder of the plan, and then beside that folder; ``way`` is where in the
+    step it is named.
+    """
+
+    way: tuple[str | int, ...]
+    name: str
+    suffix: str = ""
+
+
+@frozen
+class Text:
+    """A file that a plan names: its path, for messages, and what stands in it."""
+
+    file: str
+    body: str
+
+
 class Certainty(StrEnum):
     """How a line of a preview is known."""
 

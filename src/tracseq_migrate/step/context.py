@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
 from typing import Any
 
 from tracseq_migrate.frozen import frozen
@@ -93,6 +94,8 @@ class StepContext:
     """A line about progress, for the one who watches; nothing depends on it."""
     approvals: Callable[[str], Sequence[Approval]]
     """The signatures on an item that hold now."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """The files that the plan's steps read, by the names that `Step.reads` gives them, as they were when the run began."""
     assume_yes: bool = False
     accept_loss: bool = False
     keep_running: bool = False

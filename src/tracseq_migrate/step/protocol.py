@@ -28,7 +28,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.errors import Finding, StepFailed
 from tracseq_migrate.ports import Route, Routes, Unreachable
 from tracseq_migrate.step.answers import (
     REVERSIBLE,
@@ -41,8 +41,10 @@ from tracseq_migrate.step.answers import (
     Found,
     Loss,
     NamedPath,
+    NamedText,
     Preview,
     Probed,
+    Text,
     Undo,
     Uses,
     WaitingOn,
@@ -84,6 +86,15 @@ class Step(BaseModel, ABC):
     def named_paths(self) -> Sequence[NamedPath]:
         """Every file, folder and program that it names by a path; the plan is refused where one lies out of bounds."""
         return ()
+
+    def reads(self) -> Sequence[NamedText]:
+        """Every file whose text a run depends on: scripts, mappings. The run's digest covers them, the journal keeps them, and
+        the context has them."""
+        return ()
+
+    def examine(self, texts: Mapping[str, Text]) -> list[Finding]:
+        """What is wrong in the files that it reads, each with its place; ``texts`` has those that are there, by name."""
+        return []
 
     def findings(self) -> list[str]:
         """What is wrong with it that the types of its fields do not say; empty where nothing is."""

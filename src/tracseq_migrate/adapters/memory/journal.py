@@ -22,6 +22,7 @@ class MemoryLease:
         self._expired = False
         self._taken_by: Holder | None = None
         self.life: Life = "alive"
+        self.stopped = False
         self._guard = threading.RLock()
 
     def acquire(self, holder: Holder, *, timeout: float) -> LeaseInfo:
@@ -76,10 +77,12 @@ class MemoryLease:
         return self.info
 
     def look(self) -> Sighting | None:
-        """``life`` is what a test says that is seen of the holder."""
+        """``life`` and ``stopped`` are what a test says that is seen of the holder."""
         if self.info is None:
             return None
-        return Sighting(self.info, "silent" if self._expired else self.life, "as it is in memory")
+        return Sighting(
+            self.info, "silent" if self._expired else self.life, "as it is in memory", self.stopped
+        )
 
     def abandon(self) -> None:
         """The holder dies: the lease is free at once."""

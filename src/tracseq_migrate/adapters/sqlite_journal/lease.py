@@ -161,21 +161,26 @@ class SqliteLease:
         if self._dead(row):
             return Sighting(row.info(), "gone", f"process {row.pid} has ended: its lock file is free")
         stopped = row.host == host and is_stopped(row.pid)
-        also = f"; process {row.pid} is stopped" if stopped else ""
+        also = f"; process {row.pid} is stopped (`kill -CONT {row.pid}` lets it go on)" if stopped else ""
         if row.expired():
             return Sighting(
                 row.info(),
                 "silent",
                 f"no sign of life came in time{also}; the next command that wants the lock gets it",
+                stopped,
             )
         if row.can_be_witnessed(host):
-            return Sighting(row.info(), "alive", f"process {row.pid} has its lock file locked{also}")
+            return Sighting(
+                row.info(), "alive", f"process {row.pid} has its lock file locked{also}", stopped
+            )
         why = (
             "an earlier holder that stands still has the lock file"
             if row.host == host
             else f"processes of {row.host} cannot be seen from here"
         )
-        return Sighting(row.info(), "believed", f"{why}; it is believed until its lease expires{also}")
+        return Sighting(
+            row.info(), "believed", f"{why}; it is believed until its lease expires{also}", stopped
+        )
 
     def _seen(self) -> LeaseRow | None:
         connection = self._file.for_reading()

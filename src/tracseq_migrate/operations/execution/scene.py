@@ -59,6 +59,7 @@ class Scene:
             digest=self.digest,
             timeout=entry.timeout if deadline is None else deadline - self.system.clock.monotonic(),
             writing=True,
+            texts=self.plan.texts,
             assume_yes=self.assume_yes,
             accept_loss=self.accept_loss,
         )
