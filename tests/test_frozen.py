@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from tracseq_migrate.frozen import frozen
+from tracseq_migrate.frozen import frozen, slotted
 
 
 @frozen
@@ -43,6 +43,26 @@ class Below(Ours):
 @frozen
 class Empty:
     pass
+
+
+@slotted
+class Changing:
+    """What is measured against `TheirsChanging`."""
+
+    name: str
+    count: int = 3
+    tags: list[str] = field(default_factory=list)
+    drawn: int = field(default=7, init=False)
+
+
+@dataclass(slots=True)
+class TheirsChanging:
+    """The same by the standard library."""
+
+    name: str
+    count: int = 3
+    tags: list[str] = field(default_factory=list)
+    drawn: int = field(default=7, init=False)
 
 
 def test_they_are_made_shown_and_compared_alike() -> None:
@@ -120,3 +140,42 @@ def test_patterns_match() -> None:
             assert name == "a"
         case _:
             pytest.fail("no match")
+
+
+MANY = 20
+"""More than are filled in before ``__init__`` is compiled."""
+
+
+def test_the_first_are_made_as_the_many_after_them() -> None:
+    made = [Ours("a", tags=[str(number)]) for number in range(MANY)]
+    assert [asdict(each) for each in made] == [asdict(Theirs("a", tags=[str(n)])) for n in range(MANY)]
+    refused = [{}, {"name": "a", "other": 1}, {"name": "a", "drawn": 1}]
+    for _ in range(MANY):
+        ours, theirs = Changing("a", 4), TheirsChanging("a", 4)
+        assert repr(ours) == repr(theirs).replace("Theirs", "")
+        assert asdict(ours) == asdict(theirs)
+        assert Changing("b", tags=["t"]).tags == ["t"]
+        for arguments in refused:
+            with pytest.raises(TypeError):
+                Changing(**arguments)
+        with pytest.raises(TypeError):
+            Changing("a", 1, [], 7)  # type: ignore[call-arg]  # one too many
+        with pytest.raises(TypeError):
+            Changing("a", name="b")  # type: ignore[misc]  # twice the same
+
+
+def test_what_is_slotted_can_be_changed_and_copied_but_not_hashed() -> None:
+    one, theirs = Changing("a"), TheirsChanging("a")
+    one.count = theirs.count = 5
+    one.tags.append("t")
+    assert one != Changing("a")
+    assert one == Changing("a", 5, ["t"])
+    assert replace(one, name="b") == Changing("b", 5, ["t"])
+    assert copy.deepcopy(one) == one
+    assert pickle.loads(pickle.dumps(one)) == one
+    assert not hasattr(one, "__dict__")
+    for each in (one, theirs):
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(each)
+        with pytest.raises(AttributeError):
+            setattr(each, "other", 1)  # noqa: B010 - it has no such slot, which a type checker would say at once

@@ -1,9 +1,10 @@
-"""Frozen dataclasses that cost little to define.
+"""Dataclasses that cost little to define.
 
 `dataclasses.dataclass` compiles half a dozen functions a class, at import: about half a millisecond, most of it for functions
 that are never called. Over a hundred small classes that was a fifth of the start of every command. `frozen` gives the same class,
-with slots; what can be shared is written once, and the one function that must be compiled, ``__init__``, is so when the first
-instance is made. `dataclasses.replace`, `fields`, `asdict` and patterns work as they do on any dataclass.
+with slots, and `slotted` one that can be changed; what can be shared is written once, and the one function that is worth being
+compiled, ``__init__``, is so where more than a few instances are made. `dataclasses.replace`, `fields`, `asdict` and patterns
+work as they do on any dataclass.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from operator import attrgetter
 from typing import Any, NoReturn, TypeVar, dataclass_transform
 
 T = TypeVar("T")
+_FEW = 8
+"""Instances of a class that are filled in one field at a time: compiling is as slow as making some thirty of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,13 @@ class _Pattern:
     one: int
 
 
+@dataclass(slots=True)
+class _Changeable:
+    one: int
+
+
 _PARAMETERS = _Pattern.__dataclass_params__  # type: ignore[attr-defined]  # there at run time
+_CHANGEABLE = _Changeable.__dataclass_params__  # type: ignore[attr-defined]  # there at run time
 _ORDINARY = _Pattern.__dataclass_fields__["one"]._field_type  # type: ignore[attr-defined]  # there at run time
 
 
@@ -34,6 +43,18 @@ def frozen(cls: type[T]) -> type[T]:
     Annotations must be strings (``from __future__ import annotations``). ``__post_init__``, ``InitVar`` and keyword-only fields
     are not there.
     """
+    return _made(cls, _FROZEN, _PARAMETERS, _hash)
+
+
+@dataclass_transform(field_specifiers=(field,))
+def slotted(cls: type[T]) -> type[T]:
+    """The class as ``dataclass(slots=True)`` makes it: compared by value, not to be hashed. Otherwise as `frozen`."""
+    return _made(cls, _SHARED, _CHANGEABLE, None)
+
+
+def _made(
+    cls: type[T], shared: dict[str, Any], parameters: Any, hashed: Callable[[Any], int] | None
+) -> type[T]:
     fields: dict[str, Field[Any]] = {}
     for base in cls.__mro__[-1:0:-1]:
         fields |= getattr(base, "__dataclass_fields__", {})
@@ -51,17 +72,17 @@ def frozen(cls: type[T]) -> type[T]:
         own.append(name)
     for name in ("__dict__", "__weakref__"):
         body.pop(name, None)
-    for name, member in _SHARED.items():
+    for name, member in shared.items():
         body.setdefault(name, member)
     body |= {
         "__slots__": tuple(name for name in own if name not in inherited),
         "__dataclass_fields__": fields,
-        "__dataclass_params__": _PARAMETERS,
+        "__dataclass_params__": parameters,
         "__match_args__": tuple(name for name, one in fields.items() if one.init),
         "__qualname__": cls.__qualname__,
         "_compared": staticmethod(_getter([name for name, one in fields.items() if one.compare])),
     }
-    body["__hash__"] = body.get("__hash__") or _hash  # a class with an __eq__ of its own has None there
+    body["__hash__"] = body.get("__hash__") or hashed  # a class with an __eq__ of its own has None there
     meta: Callable[..., type[T]] = type(cls)
     made = meta(cls.__name__, cls.__bases__, body)
     if "__init__" not in cls.__dict__:
@@ -74,11 +95,35 @@ def _getter(names: list[str]) -> Callable[[Any], Any]:
 
 
 def _first(cls: type[Any], fields: dict[str, Field[Any]]) -> Callable[..., None]:
+    count = 0
+
     def __init__(self: Any, *given: Any, **named: Any) -> None:  # noqa: N807 - the name that tracebacks show
-        real = cls.__init__ = _compiled(cls, fields)
-        real(self, *given, **named)
+        nonlocal count
+        count += 1
+        if count > _FEW or not _filled(self, fields, given, named):
+            real = cls.__init__ = _compiled(cls, fields)
+            real(self, *given, **named)
 
     return __init__
+
+
+def _filled(self: Any, fields: dict[str, Field[Any]], given: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Fill an instance in; False where the arguments do not fit, which the compiled ``__init__`` says in Python's own words."""
+    names = [name for name, one in fields.items() if one.init]
+    if len(given) > len(names) or not named.keys() <= set(names[len(given) :]):
+        return False
+    values = dict(zip(names, given, strict=False)) | named
+    for name, one in fields.items():
+        if name in values:
+            value = values[name]
+        elif one.default_factory is not MISSING:
+            value = one.default_factory()
+        elif one.default is not MISSING:
+            value = one.default
+        else:
+            return False
+        object.__setattr__(self, name, value)
+    return True
 
 
 def _compiled(cls: type[Any], fields: dict[str, Field[Any]]) -> Callable[..., None]:
@@ -142,9 +187,8 @@ def _restored(self: Any, state: list[Any]) -> None:
         object.__setattr__(self, name, value)
 
 
-_SHARED: dict[str, Any] = {
-    "__eq__": _equal,
-    "__repr__": _shown,
+_SHARED: dict[str, Any] = {"__eq__": _equal, "__repr__": _shown}
+_FROZEN = _SHARED | {
     "__setattr__": _refused,
     "__delattr__": _refused,
     "__getstate__": _state,

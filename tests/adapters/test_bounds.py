@@ -24,7 +24,7 @@ from tracseq_migrate.adapters.git import LocalGit
 from tracseq_migrate.adapters.haproxy import HaproxyProxy
 from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.identity import CommandIdentity, GitIdentity
-from tracseq_migrate.adapters.postgres import PostgresDatabases
+from tracseq_migrate.adapters.postgres.databases import PostgresDatabases
 from tracseq_migrate.adapters.prober import ThreadProber
 from tracseq_migrate.adapters.processes import CommandStarter
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal

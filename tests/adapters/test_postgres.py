@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from tests.real_parts import Postgres, free_ports, postgres, wait_until
-from tracseq_migrate.adapters.postgres import PostgresDatabases
+from tracseq_migrate.adapters.postgres.databases import PostgresDatabases
 from tracseq_migrate.ports import Manifest, TableManifest, Unreachable
 
 LONG = 60.0

@@ -315,8 +315,9 @@ def test_looking_says_how_it_is_known_that_the_holder_lives(path: Path, lease: S
         assert seen is not None
         assert (seen.life, seen.how) == (
             "alive",
-            f"process {pid} has its lock file locked; process {pid} is stopped",
+            f"process {pid} has its lock file locked; process {pid} is stopped (`kill -CONT {pid}` lets it go on)",
         )
+        assert seen.stopped
         change(path, "expires_uptime = 0")
         seen = lease.look()
         assert seen is not None
@@ -395,6 +396,8 @@ def test_a_holder_that_is_stopped_in_the_middle_of_a_write_keeps_the_file_busy(p
         with pytest.raises(TracseqMigrateError, match="kept it busy") as caught:
             lease.acquire(me(), timeout=0)
         assert "lock show" in caught.value.hint
+        assert "`kill -CONT PID`" in caught.value.hint
+        assert "`kill -KILL PID`" in caught.value.hint
         writer.execute("ROLLBACK")
     finally:
         writer.close()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.real_parts import Postgres, postgres
 from tracseq_migrate.adapters.memory.databases import MemoryDatabases
-from tracseq_migrate.adapters.postgres import PostgresDatabases
+from tracseq_migrate.adapters.postgres.databases import PostgresDatabases
 from tracseq_migrate.ports import Databases, Unreachable
 
 LONG = 60.0

@@ -14,7 +14,7 @@ from tracseq_migrate.console.documents import Look, blocks_of
 from tracseq_migrate.console.ink import ASCII, UNICODE, Ink, Marks
 from tracseq_migrate.console.layout import lay_out
 from tracseq_migrate.console.terminal import PIPE_COLUMNS, Depth
-from tracseq_migrate.operations.views import View, WeekLine
+from tracseq_migrate.operations.views import ManualStep, RollbackView, VerifyLine, VerifyView, View, WeekLine
 
 SGR = re.compile(r"\x1b\[[0-9;]*m")
 WIDTHS = (40, 80, 200, PIPE_COLUMNS)
@@ -137,12 +137,13 @@ def test_a_narrow_table_becomes_lists() -> None:
         "\n"
         "✓ week1 run\n"
         "   began 2026-11-23T13:00:00Z · took 2h\n"
-        "   · outcome proven · by ada · id\n"
-        "   20261123T130000.000000Z-ab12\n"
+        "   outcome proven · by ada\n"
+        "   id 20261123T130000.000000Z-ab12\n"
         "? week1 rollback\n"
-        "   began 2026-11-23T15:00:00Z · took not\n"
-        "   ended · outcome in progress · by ada\n"
-        "   · id 20261123T150000.000000Z-ab12\n"
+        "   began 2026-11-23T15:00:00Z\n"
+        "   took not ended · outcome in progress\n"
+        "   by ada\n"
+        "   id 20261123T150000.000000Z-ab12\n"
         "\n"
         "log: MIGRATION_LOG.md\n"
         "! the file there was not our last\n"
@@ -158,6 +159,33 @@ def test_a_plan_shows_how_each_line_is_known_and_the_diff() -> None:
     assert "     -USE_TEMPLATE_SERVICE=false\n" in text
     assert "  at once:\n    3. Prove one" in text
     assert "     → tracseq-migrate approve week2 backup\n" in text
+
+
+def test_a_comment_among_commands_is_folded_into_comments_and_a_command_stays_whole() -> None:
+    hand = "by hand: GET /routing-status at every instance: feature_flags.rag must be false"
+    command = "sed -i s/USE_RAG_SERVICE=true/USE_RAG_SERVICE=false/ /etc/gateway/flags.env"
+    header = STATUS.header
+    steps = [ManualStep("flags", "Switch", [f"# {hand}", command])]
+    view = RollbackView(header, "week1", "Safe", "proven", steps, [], [], "", "")
+    for columns in (40, 60):
+        lines = shown(view, columns).split("\n")
+        assert f"     {command}" in lines
+        remarks = [line for line in lines if line.startswith("     # ")]
+        assert len(remarks) > 1
+        assert all(len(line) <= columns for line in remarks)
+        assert " ".join(line.removeprefix("     # ") for line in remarks) == hand
+    assert f"     # {hand}" in shown(view, 200).split("\n")
+
+
+def test_what_does_not_hold_is_counted_once_and_told_from_what_could_not_be_asked() -> None:
+    header = STATUS.header
+    verdicts = ("pass", "fail", "unknown", "unknown")
+    lines = [VerifyLine("week1", f"s{n}", "Look", word, "so") for n, word in enumerate(verdicts)]
+    view = VerifyView(header, lines, [f"week1 {x.step}: so" for x in lines if x.verdict != "pass"], "", ())
+    text = shown(view, 80)
+    assert "✗ 1 of 4 not as they were left: week1 s1\n" in text
+    assert "? 2 of 4 could not be asked: week1 s2, week1 s3\n" in text
+    assert "Drift" not in text
 
 
 def test_an_unknown_answer_is_not_shown_as_a_pass() -> None:

@@ -52,7 +52,7 @@ def test_a_run_that_goes_back() -> None:
 def test_a_wait() -> None:
     assert lines(WAITING)[1:] == [
         f"{T} step    start is probed: Start services",
-        f"{T} waiting start waits for a person: good?, until 2026-11-23T18:00:00Z (in 3h); then: tracseq-migrate run week2",
+        f"{T} waiting start waits for a person: good?, until 2026-11-23T18:00:00Z (in 3h)",
         f"{T} end     week2 is waiting: a person must look (exit 9, 1.0 s)",
         f"{T} next    tracseq-migrate run week2",
     ]

@@ -223,7 +223,7 @@ def test_a_preview_says_what_is_known_assumed_and_cannot_be_known() -> None:
     assert world.snapshot() == before
     assert not world.journal.events
     assert view.changes
-    assert (view.state, view.next_command) == ("never-run", "tracseq-migrate run week1")
+    assert (view.state, view.next_command) == ("never-run", view.checklist[0].command)
     assert ("known", "starts storage, which is stopped") in _lines(view, "start")
     assert ("cannot be known before", "how long each takes to be healthy") in _lines(view, "start")
     flags = _lines(view, "flags")

@@ -30,7 +30,7 @@ from tracseq_migrate.errors import Interrupted, TracseqMigrateError
 from tracseq_migrate.journal.replay import State, WeekState, WeekStatus, replay
 from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.approve import approve
-from tracseq_migrate.operations.guarded import changing_methods, guarded
+from tracseq_migrate.operations.guarded import GuardedSessions, changing_methods, guarded
 from tracseq_migrate.operations.observer import Note, StepBegan
 from tracseq_migrate.operations.rollback import RollbackOptions, rollback
 from tracseq_migrate.operations.run import RunOptions, resume, run
@@ -322,6 +322,8 @@ class World:
             rollout=rollout,
             services=services,
             databases=self.databases,
+            sessions=GuardedSessions(self.sessions, gate),
+            free_sessions=self.sessions,
             prober=self.prober,
             commands=commands,
             observer=self,

@@ -36,7 +36,11 @@ def release(
     ],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Although the holder lives: its run is broken off in the middle. Asks all the same.")
+        bool,
+        typer.Option(
+            "--force",
+            help="Although the holder lives: its run is broken off in the middle. Asks all the same.",
+        ),
     ] = False,
     reason: Annotated[
         str, typer.Option("--reason", metavar="TEXT", help="Why; it stands in the journal.")

@@ -89,7 +89,12 @@ class Session:
         from tracseq_migrate.errors import Interrupted
 
         speak = system.last_words.speak
-        self.screen.error(speak(number) if speak else Interrupted(number, state="Nothing was changed."))
+        nothing = Interrupted(
+            number,
+            state="Nothing was changed.",
+            hint=f"`{system.type_this('status')}` says what to type next.",
+        )
+        self.screen.error(speak(number) if speak else nothing)
 
     def operate(self, operation: Callable[[System], int]) -> None:
         """Carry out an operation that changes something, under signals, and end with its exit code."""
@@ -103,6 +108,7 @@ class Session:
                 told=self.screen.warn,
                 deed=lambda number: self._tell_last(system, number),
                 end=_end_programs,
+                at_work=lambda: system.last_words.speak is not None,
                 still=self.screen.standing_still if self.screen.moving else None,
             ):
                 code = operation(system)

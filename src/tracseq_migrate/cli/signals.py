@@ -56,9 +56,15 @@ class _Watch:
     """
 
     def __init__(
-        self, stop: Stop, *, told: Callable[[str], None], deed: Callable[[int], None], end: Callable[[], None]
+        self,
+        stop: Stop,
+        *,
+        told: Callable[[str], None],
+        deed: Callable[[int], None],
+        end: Callable[[], None],
+        at_work: Callable[[], bool],
     ) -> None:
-        self._stop, self._told, self._deed, self._end = stop, told, deed, end
+        self._stop, self._told, self._deed, self._end, self._at_work = stop, told, deed, end, at_work
         self._heard: list[tuple[float, int]] = []
         self._read, self._write = os.pipe()
         os.set_blocking(self._write, False)
@@ -92,7 +98,8 @@ class _Watch:
         until = time.monotonic() + PATIENCE
         pressing = first in PRESSING
         how = f"gets {PATIENCE:g} s to be finished or undone" if pressing else "is finished or undone first"
-        self._within(_WORD, lambda: self._told(f"stopping: the current step {how}; once more stops at once"))
+        what = f"the current step {how}" if self._at_work() else "no step is at work"
+        self._within(_WORD, lambda: self._told(f"stopping: {what}; once more stops at once"))
         again = select.select([self._read], [], [], max(0.0, until - time.monotonic()) if pressing else None)[
             0
         ]
@@ -118,6 +125,7 @@ def listening(
     told: Callable[[str], None],
     deed: Callable[[int], None],
     end: Callable[[], None],
+    at_work: Callable[[], bool] = lambda: True,
     still: Callable[[], AbstractContextManager[None]] | None = None,
 ) -> Iterator[None]:
     """Turn signals into a wish while an operation is at work.
@@ -127,9 +135,10 @@ def listening(
         told: shows a sentence.
         deed: given the signal's number, journals and tells how far it came; called where there is no more time.
         end: ends the programs that run; called last.
+        at_work: whether a step is, so that the sentence is true.
         still: inside it nothing moves on the terminal; where given, Ctrl-Z leaves the terminal tidy.
     """
-    watch = _Watch(stop, told=told, deed=deed, end=end)
+    watch = _Watch(stop, told=told, deed=deed, end=end, at_work=at_work)
 
     def pause(number: int, frame: FrameType | None) -> None:
         with still() if still else nullcontext():

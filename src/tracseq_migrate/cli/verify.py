@@ -41,8 +41,10 @@ def verify(
             state="Nothing was changed by asking.",
             hint=f"`{view.next_command}`, when no run is at work.",
         )
-    failed = [line for line in view.lines if line.verdict == "fail"]
+    failed = sum(line.verdict == "fail" for line in view.lines)
+    unknown = len(view.drift) - failed
     hint = f"`{view.next_command}` goes back; or mend it, and verify again."
     if failed:
-        raise Different(f"{len(failed)} of {len(view.lines)} steps are not as they were left", hint=hint)
-    raise CouldNotReach(f"{len(view.drift)} of {len(view.lines)} steps could not be asked", hint=hint)
+        more = f", and {unknown} could not be asked" if unknown else ""
+        raise Different(f"{failed} of {len(view.lines)} steps are not as they were left{more}", hint=hint)
+    raise CouldNotReach(f"{unknown} of {len(view.lines)} steps could not be asked", hint=hint)

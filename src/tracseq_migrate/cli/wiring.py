@@ -26,7 +26,8 @@ from tracseq_migrate.adapters.identity import (
     VariableIdentity,
 )
 from tracseq_migrate.adapters.kin import end_programs_of
-from tracseq_migrate.adapters.postgres import PostgresDatabases
+from tracseq_migrate.adapters.postgres.databases import PostgresDatabases
+from tracseq_migrate.adapters.postgres.sessions import PostgresSessions
 from tracseq_migrate.adapters.prober import ThreadProber
 from tracseq_migrate.adapters.processes import CommandStarter, ExternalStarter, ProcessServices, Starter
 from tracseq_migrate.adapters.sqlite_journal import SqliteJournal, SqliteLease, SqliteVault
@@ -37,11 +38,12 @@ from tracseq_migrate.config.by_hand import hands as hands_of
 from tracseq_migrate.errors import InvalidSetup, TracseqMigrateError, UsageError
 from tracseq_migrate.migration_log.template import Template, find_template
 from tracseq_migrate.operations.by_hand import Remains
-from tracseq_migrate.operations.guarded import guarded
+from tracseq_migrate.operations.guarded import GuardedSessions, guarded
 from tracseq_migrate.operations.system import Gate, LogSettings, System
 from tracseq_migrate.operations.views import Header
 from tracseq_migrate.plan import PlanShelf, Project, folders
 from tracseq_migrate.ports import (
+    SYNC,
     Clock,
     Commands,
     Event,
@@ -208,7 +210,8 @@ def _system(
         holder=lambda: lease.holder_id,
     )
     commands = guarded(programs, Commands, gate)
-    targets = _targets(environment)
+    targets, dsns = _targets(environment), _dsns(environment)
+    sessions = PostgresSessions(dsns)
     http = HttpxHttp(targets)
     gateway = HttpGateway(
         http,
@@ -251,7 +254,9 @@ def _system(
         flags=flags,
         rollout=_rollout(environment, gateway, services, commands, clock, gate),
         services=services,
-        databases=PostgresDatabases(_dsns(environment)),
+        databases=PostgresDatabases(dsns),
+        sessions=GuardedSessions(sessions, gate),
+        free_sessions=sessions,
         prober=ThreadProber(targets),
         commands=commands,
         observer=session.screen.observer() if watched else _Silent(),
@@ -327,6 +332,7 @@ def _services(environment: Environment, commands: Commands, gate: Gate) -> Proce
         starters[name] = _starter(name, service.start, environment, commands, gate)
     for instance in environment.gateway.instances:
         starters[instance.name] = _starter(instance.name, instance.start, environment, commands, gate)
+    starters.setdefault(SYNC, _starter(SYNC, environment.sync, environment, commands, gate))
     return ProcessServices(starters, tuple(environment.services))
 
 

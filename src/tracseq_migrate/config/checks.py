@@ -19,12 +19,13 @@ from tracseq_migrate.config.environment import (
     ReloadConfig,
     ServiceConfig,
 )
-from tracseq_migrate.config.start import Start
+from tracseq_migrate.config.start import Start, StartedBy
 from tracseq_migrate.config.unknown import Section
 from tracseq_migrate.config.values import FilePath, StateFolder, Text, Url
 from tracseq_migrate.document import Document, keys_of
 from tracseq_migrate.document import Path as Way
 from tracseq_migrate.errors import Finding
+from tracseq_migrate.ports import SYNC
 
 _GATEWAY = "gateway"
 
@@ -55,6 +56,7 @@ class Parts(Section):
     gateway: GatewayParts | None = None
     services: dict[Name, ServiceConfig] = Field(default_factory=dict)
     databases: dict[Name, DatabaseConfig] = Field(default_factory=dict)
+    sync: StartedBy = Start()
     log: LogConfig | None = None
 
 
@@ -117,6 +119,14 @@ class _Check:
                     remedy=self._document.did_you_mean(database, self._databases, what="databases"),
                 )
             yield from self._started(service.start, "services", name, "start")
+            if name == SYNC and not self._section.sync.external:
+                yield self._finding(
+                    "services",
+                    name,
+                    message=f"'{SYNC}' is what keeps `sync run` going",
+                    remedy="rename this service",
+                )
+        yield from self._started(self._section.sync, "sync")
 
     def _started(self, start: Start, *way: str | int) -> Iterator[Finding]:
         if start.is_known("supervisor") and start.supervisor is None:

@@ -43,7 +43,7 @@ class InstanceConfig(Section):
 
     name: Name
     url: Url
-    start: StartedBy = Start()
+    start: StartedBy = Field(default_factory=Start)
 
 
 class RouteConfig(Section):
@@ -125,7 +125,7 @@ class ServiceConfig(Section):
 
     url: Url
     health: RequestPath = "/health"
-    start: StartedBy = Start()
+    start: StartedBy = Field(default_factory=Start)
     database: Name | None = None
 
 
@@ -146,7 +146,7 @@ class LogConfig(Section):
     """The rendered migration log, and whether it is committed."""
 
     file: FilePath = Field(default=Path("MIGRATION_LOG.md"), validate_default=True)
-    git: GitConfig = GitConfig()
+    git: GitConfig = Field(default_factory=GitConfig)
 
 
 class IdentityCommand(Section):
@@ -211,7 +211,9 @@ class EnvironmentSection(Section):
     gateway: GatewayConfig
     services: Annotated[dict[Name, ServiceConfig], Field(min_length=1)]
     databases: dict[Name, DatabaseConfig] = Field(default_factory=dict)
-    log: LogConfig = LogConfig()
+    sync: StartedBy = Field(default_factory=Start)
+    """Who keeps `sync run` going, which carries changes on after a replication; else a person does."""
+    log: LogConfig = Field(default_factory=LogConfig)
 
 
 class EnvironmentFile(Section):

@@ -36,6 +36,14 @@ class Command:
 
 
 @frozen
+class Remark:
+    """A comment among commands. It is folded, and each of its lines is one, so that all can be copied into a shell."""
+
+    text: str
+    indent: int = 0
+
+
+@frozen
 class Rows:
     """A table: the last column may be folded; where the others do not fit either, each row becomes a small list.
 
@@ -71,4 +79,4 @@ def filled(bar: Bar, marks: Marks, columns: int) -> Line:
     return (f"{bar.label}  ", (full, Tone.GOOD), (empty, Tone.MUTED), f"  {bar.percent} %")
 
 
-Block = Heading | Space | Paragraph | Command | Rows | Bar | Diff
+Block = Heading | Space | Paragraph | Command | Remark | Rows | Bar | Diff

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import io
+import textwrap
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from tracseq_migrate.console.blocks import Bar, Block, Command, Diff, Heading, Paragraph, Rows, Space, filled
+from tracseq_migrate.console.blocks import (
+    Bar,
+    Block,
+    Command,
+    Diff,
+    Heading,
+    Paragraph,
+    Remark,
+    Rows,
+    Space,
+    filled,
+)
 from tracseq_migrate.console.ink import Ink, Line, Tone
 from tracseq_migrate.console.terminal import Depth
 
@@ -37,6 +49,10 @@ def lay_out(blocks: list[Block], ink: Ink, columns: int) -> str:
         if isinstance(block, Command):
             console.print(_text((" " * block.indent, *block.line), ink), soft_wrap=True)
             continue
+        if isinstance(block, Remark):
+            for line in _remark(block, columns):
+                console.print(_text((line,), ink), soft_wrap=True)
+            continue
         for part in _parts(block, ink, columns):
             console.print(part)
     lines = target.getvalue().split("\n")
@@ -59,6 +75,18 @@ def _parts(
             return [_diff(block, ink)]
         case Rows():
             return _rows(block, ink, columns)
+
+
+def _remark(block: Remark, columns: int) -> list[str]:
+    start = f"{' ' * block.indent}# "
+    return textwrap.wrap(
+        block.text,
+        max(columns, len(start) + _LAST_COLUMN),
+        initial_indent=start,
+        subsequent_indent=start,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _indented(part: RenderableType, columns: int) -> Padding:
@@ -101,7 +129,7 @@ def _rows(block: Rows, ink: Ink, columns: int) -> list[RenderableType]:
     room = columns - block.indent - 2 * (len(used) - 1)
     fixed = sum(widths[i] for i in used[:-1])
     if fixed + min(widths[used[-1]], _LAST_COLUMN) > room:
-        return [_indented(_listed(row, block, ink), block.indent) for row in cells]
+        return [_indented(_listed(row, block, ink, columns - block.indent), block.indent) for row in cells]
     grid = Table.grid(padding=(0, 2))
     for index in used[:-1]:
         grid.add_column(no_wrap=True, min_width=widths[index])
@@ -113,13 +141,21 @@ def _rows(block: Rows, ink: Ink, columns: int) -> list[RenderableType]:
     return [_indented(grid, block.indent)]
 
 
-def _listed(row: list[Text], block: Rows, ink: Ink) -> Table:
-    """One row as a list: the nameless cells make its first line, the named ones follow below, folded."""
+def _listed(row: list[Text], block: Rows, ink: Ink, columns: int) -> Table:
+    """One row as a list: the nameless cells make its first line, the named ones follow below, folded between two of them."""
     grid = Table.grid()
     grid.add_column(overflow="fold")
     cells = [(name, cell) for cell, name in zip(row, block.head, strict=True) if cell.plain]
     grid.add_row(Text(" ").join(cell for name, cell in cells if not name))
     named = [Text.assemble(_text(((f"{name} ", Tone.MUTED),), ink), cell) for name, cell in cells if name]
-    if named:
-        grid.add_row(_indented(_text((f" {ink.marks.dot} ",), ink).join(named), 3))
+    lines: list[Text] = []
+    between = f" {ink.marks.dot} "
+    for part in named:
+        if lines and lines[-1].cell_len + len(between) + part.cell_len <= columns - 3:
+            lines[-1] = Text.assemble(lines[-1], between, part)
+        else:
+            lines.append(part)
+    for line in lines:
+        line.overflow = "fold"
+        grid.add_row(_indented(line, 3))
     return grid

@@ -152,7 +152,6 @@ class LiveObserver:
                 return [
                     Paragraph((note.title,), mark=(marks.waiting, Tone.WARN), indent=2),
                     Paragraph((f"waits for {note.on}{until}",), indent=5),
-                    Command((f"{marks.next} ", (note.next_command, Tone.STRONG)), indent=5),
                 ]
             case TurnedBack():
                 self._list(note.steps)

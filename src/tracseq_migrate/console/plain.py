@@ -126,7 +126,7 @@ class PlainObserver:
             case StepWaiting():
                 self._running.pop(note.step, None)
                 until = f", {left(note.until, note.at)}" if note.until else ""
-                line = f"{note.step} waits for {note.on}{until}; then: {note.next_command}"
+                line = f"{note.step} waits for {note.on}{until}"
                 self._say(note, "waiting", line, Tone.WARN, always=True)
             case TurnedBack():
                 self._say(note, "BACK", f"going back: {self._ink.gist(note.reason)}", Tone.WARN, always=True)

@@ -8,7 +8,18 @@ from __future__ import annotations
 
 import re
 
-from tracseq_migrate.console.blocks import Bar, Block, Command, Diff, Heading, Paragraph, Rows, Space, filled
+from tracseq_migrate.console.blocks import (
+    Bar,
+    Block,
+    Command,
+    Diff,
+    Heading,
+    Paragraph,
+    Remark,
+    Rows,
+    Space,
+    filled,
+)
 from tracseq_migrate.console.ink import UNICODE, Ink, Line
 from tracseq_migrate.console.terminal import Depth
 
@@ -41,6 +52,9 @@ def _lines(block: Block, ink: Ink, columns: int) -> list[str] | None:
         case Command():
             text = _one(block.line, ink)
             return None if text is None else [" " * block.indent + text]
+        case Remark():
+            text = _one((block.text,), ink)
+            return None if text is None else _fitting([f"{' ' * block.indent}# {text}"], columns)
         case Heading():
             return _fitting(["", _one((block.text,), ink)], columns)
         case Paragraph():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tracseq_migrate.document.places import Place, Spot
 from tracseq_migrate.document.scalars import UNFIT, resolve
 from tracseq_migrate.document.text import Refused, finding_at
 from tracseq_migrate.errors import Finding
+from tracseq_migrate.frozen import slotted
 
 if TYPE_CHECKING:
     from yaml import Event, Mark
@@ -30,7 +31,7 @@ def _place(mark: Mark | CMark | None) -> Place:
     return Place(mark.line + 1, mark.column + 1)
 
 
-@dataclass(slots=True)
+@slotted
 class _Frame:
     """A mapping or list that is open. ``key`` waits for its value; ``before`` counts the values seen when it began."""
 
@@ -43,7 +44,7 @@ class _Frame:
     discard: bool = False
 
 
-@dataclass(slots=True)
+@slotted
 class _Anchored:
     value: Any
     spot: Spot

@@ -7,12 +7,12 @@ changes nothing else.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from tracseq_migrate.frozen import frozen
+from tracseq_migrate.frozen import frozen, slotted
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.chain import GENESIS
 from tracseq_migrate.ports import Event
@@ -54,14 +54,14 @@ class StepStatus(StrEnum):
         return self in (StepStatus.VERIFIED, StepStatus.REVERTED, StepStatus.WAITING)
 
 
-@dataclass(slots=True)
+@slotted
 class Checkpoint:
     name: str
     data: dict[str, Any]
     direction: v.Direction
 
 
-@dataclass(slots=True)
+@slotted
 class StepRecord:
     """One step since the last full rollback. ``undo`` is that of the first intent and is never overwritten."""
 
@@ -100,7 +100,7 @@ class Signature:
     expires: datetime | None
 
 
-@dataclass(slots=True)
+@slotted
 class Obligation:
     """Something that must go on, or be ended later."""
 
@@ -112,7 +112,7 @@ class Obligation:
     since: datetime
 
 
-@dataclass(slots=True)
+@slotted
 class WeekState:
     """What the journal knows of a week. ``plan`` and ``digest`` are those of the run that is in force."""
 
@@ -151,7 +151,7 @@ class WeekState:
         return [s for s in self.steps.values() if not s.status.settled]
 
 
-@dataclass(slots=True)
+@slotted
 class State:
     """Every week that the journal has heard of, open obligations, and where the chain ends."""
 
@@ -217,6 +217,9 @@ def _fold(state: State, event: Event) -> None:
             week.status, week.since = WeekStatus(data["outcome"]), event.at
             _not_waiting(week)
         case v.SIGNED:
+            step = data["item"].removesuffix(v.UNDONE).removesuffix(v.DONE)
+            if step in week.steps:
+                _take_back_word(week, step)  # the newest word on a step counts
             week.signatures.append(
                 Signature(
                     item=data["item"],
@@ -251,6 +254,13 @@ def _finish_rollback(state: State, week: WeekState, event: Event) -> None:
         week.steps = {k: s for k, s in week.steps.items() if s.status is not StepStatus.REVERTED}
         week.waiting_on = "the steps that were taken back"
         week.next_command = f"tracseq-migrate run {week.week}"
+
+
+def _take_back_word(week: WeekState, step: str) -> None:
+    """What people said of a step does not hold any more: it was begun once more since, or they say something else."""
+    items = {item["id"] for item in week.plan.get("checklist", ())}
+    said = {f"{step}{v.DONE}", f"{step}{v.UNDONE}"} - items
+    week.signatures = [signature for signature in week.signatures if signature.item not in said]
 
 
 def _not_waiting(week: WeekState) -> None:
@@ -322,6 +332,7 @@ def _fold_intent(week: WeekState, event: Event) -> None:
         )
         return
     known.status, known.attempts, known.completed = StepStatus.INTENT, known.attempts + 1, event.seq
+    _take_back_word(week, event.step)
 
 
 _QUIET = frozenset({v.CHECKED, v.LOSS_ACCEPTED, v.LOG_COMMITTED, v.LOCK_RELEASED})

@@ -10,7 +10,7 @@ from tracseq_migrate.operations.system import System
 from tracseq_migrate.operations.views import ApprovedView, ItemLine
 from tracseq_migrate.operations.witness import refuse_lost
 from tracseq_migrate.plan import WeekPlan
-from tracseq_migrate.step import UNDONE
+from tracseq_migrate.step import DONE, UNDONE
 
 
 def approve(system: System, week: str, item: str, *, evidence: str, claimed: str) -> ApprovedView:
@@ -38,9 +38,10 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
         return _sign_step(
             system, ledger, state, item, state.waiting_on, evidence=evidence, claimed=claimed, follow=follow
         )
-    undone = state.steps.get(item.removesuffix(UNDONE)) if item.endswith(UNDONE) else None
-    if undone is not None and undone.status is StepStatus.REVERT_FAILED:
-        return _say_undone(system, ledger, state, item, evidence=evidence, claimed=claimed)
+    if item not in {candidate.id for candidate in plan.checklist}:
+        follow = _says_of_a_step(system, state, item)
+        if follow:
+            return _say(system, ledger, state, item, evidence=evidence, claimed=claimed, follow=follow)
     if any(entry.id == item and entry.step.kind == "pause" for entry in plan.entries()):
         raise NotAllowed(
             f"{item} is a pause of {plan.week}: it is signed when the run waits there, and the week is {state.status}",
@@ -71,17 +72,38 @@ def approve(system: System, week: str, item: str, *, evidence: str, claimed: str
     raise UsageError(f"{plan.week} has no checklist item {item}; its items are: {names}")
 
 
-def _say_undone(
-    system: System, ledger: Ledger, state: WeekState, item: str, *, evidence: str, claimed: str
+def _says_of_a_step(system: System, state: WeekState, item: str) -> str:
+    """What goes on after this word on a step that cannot tell by itself; empty where nobody has to say it."""
+    step = item.removesuffix(UNDONE).removesuffix(DONE)
+    record = state.steps.get(step) if step != item else None
+    if record is None:
+        return ""
+    if record.status is StepStatus.REVERT_FAILED:
+        return f"rollback {state.week}" if item.endswith(UNDONE) else ""
+    in_doubt = state.status is WeekStatus.RUNNING and not record.status.settled
+    entries = WeekPlan.from_document(state.plan).entries() if in_doubt else []
+    if not any(entry.id == step and entry.step.asks_a_person for entry in entries):
+        return ""
+    info = system.lease.show()
+    if info is not None:  # it is no doubt yet, and would be no answer to a later one
+        raise NotAllowed(
+            f"{state.week} is running: step {step} is at work, and is not in doubt",
+            hint=f"`{system.type_this('status')}` shows how far it is.",
+        )
+    return f"resume {state.week}"
+
+
+def _say(
+    system: System, ledger: Ledger, state: WeekState, item: str, *, evidence: str, claimed: str, follow: str
 ) -> ApprovedView:
-    """A person says that a step is undone which cannot tell by itself; the rollback then goes on over it."""
+    """A person says how a step is which cannot tell by itself; what was in force then goes on over it."""
+    how = (UNDONE if item.endswith(UNDONE) else DONE)[1:]
     if not evidence.strip():
         raise NotAllowed(
-            f"{item} must be signed with evidence: how do you know that it is undone?",
+            f"{item} must be signed with evidence: how do you know that it is {how}?",
             hint=f'`{system.type_this(f"approve {state.week} {item}")} --evidence "..."`',
         )
-    ask = f"step {item.removesuffix(UNDONE)} of {state.week} is undone"
-    follow = f"rollback {state.week}"
+    ask = f"step {item.removesuffix(f'-{how}')} of {state.week} is {how}"
     return _sign_step(system, ledger, state, item, ask, evidence=evidence, claimed=claimed, follow=follow)
 
 

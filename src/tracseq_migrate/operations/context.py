@@ -116,6 +116,7 @@ def context(
         rollout=system.rollout(ledger.state.unavailable),
         services=system.services,
         databases=system.databases,
+        sessions=system.sessions,
         prober=system.prober,
         commands=system.commands,
         asker=system.asker,

@@ -283,10 +283,10 @@ class Drive:
         words = Interrupted(
             number,
             state=f"{week} is {shown}, and that is journaled"
-            + (f"; not known how it ended: {doubtful}." if doubtful else "."),
+            + (f"; not known how it ended: {doubtful}." if doubtful else "; no step is in doubt."),
             hint=f"`{self._system.type_this(f'resume {week}')}` finds out and goes on going back."
             if state.status is WeekStatus.ROLLING_BACK
-            else f"`{self._system.type_this(f'resume {week}')}` finds out and goes on; "
+            else f"`{self._system.type_this(f'resume {week}')}` {'finds out and goes on' if doubtful else 'goes on'}; "
             f"`{self._system.type_this(f'rollback {week}')}` goes back."
             if going_on
             else f"`{self._system.type_this('status')}` shows the rest.",

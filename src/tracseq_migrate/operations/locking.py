@@ -50,7 +50,9 @@ def await_lease(system: System, holder: Holder, *, timeout: float) -> LeaseInfo:
                 system.observer.emit(LockAwaited(clock.now(), error.message, deadline - now))
         if system.interrupt.requested:
             raise Interrupted(
-                system.interrupt.requested, state="Nothing was changed: it was waiting for the lock."
+                system.interrupt.requested,
+                state="Nothing was changed: it was waiting for the lock.",
+                hint=f"`{system.type_this('lock show')}` says who holds it; then type the same command again.",
             )
         clock.sleep(min(_PAUSE, deadline - now))
 

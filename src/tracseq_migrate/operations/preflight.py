@@ -68,8 +68,10 @@ def collect_signatures(
 
     Raises:
         Declined: a person said no.
+        Interrupted: a signal came instead of an answer.
         NotAllowed: an item that requires evidence was confirmed without.
     """
+    signed = len(ledger.state.week(plan.week).signatures)
     for item in plan.checklist:
         if item_line(system, ledger, plan, item, digest=digest).state == "signed":
             continue
@@ -78,14 +80,21 @@ def collect_signatures(
         elif assume_yes and item.yes and item.evidence != "required":
             sign_item(system, ledger, plan, item, digest=digest, evidence="answered by --yes")
         elif system.asker.present and not _signed_by_me(system, ledger, plan.week, item.id, digest):
-            if not system.asker.confirm(f"{item.id}: {item.ask}?"):
-                raise Declined(
-                    f"declined: {item.ask} ({item.id})",
-                    hint=f"`{system.type_this(f'run {plan.week}')}` asks again.",
-                )
-            evidence = ""
-            if item.evidence != "none":
-                evidence = _evidence(system, required=item.evidence == "required")
+            again = f"`{system.type_this(f'run {plan.week}')}` asks again."
+            try:
+                if not system.asker.confirm(f"{item.id}: {item.ask}?"):
+                    raise Declined(f"declined: {item.ask} ({item.id})", hint=again)
+                evidence = ""
+                if item.evidence != "none":
+                    evidence = _evidence(system, required=item.evidence == "required")
+            except Interrupted as error:
+                more = len(ledger.state.week(plan.week).signatures) - signed
+                kept = f"; what you signed before ({more}) stays signed." if more else "."
+                raise Interrupted(
+                    error.signal_number,
+                    state=f"{item.id} is not signed. Nothing was changed{kept}",
+                    hint=again,
+                ) from error
             sign_item(system, ledger, plan, item, digest=digest, evidence=evidence)
 
 
@@ -168,7 +177,7 @@ def preflight(system: System, ledger: Ledger, plan: WeekPlan, *, digest: str) ->
     ):
         for check in source:
             if system.interrupt.requested:
-                raise Interrupted(system.interrupt.requested, state="Nothing was changed.")
+                raise stopped(system, plan.week)
             clean = Check(check.id, check.title, check.verdict, system.redact(check.detail), check.remedy)
             results.append(clean)
             system.observer.emit(
@@ -195,3 +204,9 @@ def refuse(system: System, week: str, results: Sequence[Check]) -> None:
         f"{week} may not run yet: {len(bad)} of {len(results)} checks did not pass\n" + "\n".join(lines),
         hint=f"Then again: `{system.type_this(f'run {week}')}`.",
     )
+
+
+def stopped(system: System, week: str) -> Interrupted:
+    """A signal came before anything was changed."""
+    again = f"`{system.type_this(f'run {week}')}` begins again."
+    return Interrupted(system.interrupt.requested, state="Nothing was changed.", hint=again)

@@ -36,7 +36,10 @@ def preview(system: System, week: str, *, offline: bool) -> PlanView:
         )
         follow = f"rollback {plan.week}"
     elif state.status in (WeekStatus.NEVER_RUN, WeekStatus.ROLLED_BACK, WeekStatus.WAITING):
-        follow = f"run {plan.week}"
+        # Who must sign first cannot run yet.
+        unsigned = [item.command for item in items if item.state != "signed"]
+        begins = state.status is not WeekStatus.WAITING and not in_the_way
+        follow = unsigned[0] if begins and unsigned else f"run {plan.week}"
     else:
         in_the_way.append(f"{plan.week} is {state.status}: `{system.type_this(f'resume {plan.week}')}` first")
         follow = f"resume {plan.week}"

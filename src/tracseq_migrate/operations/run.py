@@ -9,7 +9,6 @@ from tracseq_migrate.errors import (
     Different,
     Exit,
     InProgress,
-    Interrupted,
     Locked,
     NotAllowed,
     Residue,
@@ -31,6 +30,7 @@ from tracseq_migrate.operations.preflight import (
     order_checks,
     preflight,
     refuse,
+    stopped,
 )
 from tracseq_migrate.operations.rollback import go_on as go_on_back
 from tracseq_migrate.operations.rollback import refuse_later
@@ -206,7 +206,7 @@ def _start(system: System, ledger: Ledger, plan: WeekPlan, digest: str, options:
     sign_now(system, ledger, plan, digest, options)
     checks = preflight(system, ledger, plan, digest=digest)
     if system.interrupt.requested:
-        raise Interrupted(system.interrupt.requested, state="Nothing was changed.")
+        raise stopped(system, plan.week)
     person = system.identity.whoami()
     ledger.append(
         v.run_started(
@@ -309,9 +309,9 @@ def _in_progress(system: System, state: WeekState) -> TracseqMigrateError:
     )
     return InProgress(
         f"{state.week} is {name}: {how}"
-        + (f"; steps in doubt: {doubtful}" if doubtful else " between two steps"),
+        + (f"; steps in doubt: {doubtful}" if doubtful else " between two steps, and no step is in doubt"),
         state=f"{state.week} is as the run left it.",
-        hint=f"`{system.type_this(f'resume {state.week}')}` finds out and goes on; "
+        hint=f"`{system.type_this(f'resume {state.week}')}` {'finds out and goes on' if doubtful else 'goes on'}; "
         f"`{system.type_this(f'rollback {state.week}')}` goes back.",
     )
 

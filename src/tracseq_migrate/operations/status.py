@@ -150,7 +150,7 @@ def _detail(state: WeekState, status: WeekStatus, lock: LeaseInfo | None) -> str
         how = (
             f"interrupted ({signal_name(state.interrupted)})" if state.interrupted else "a run was broken off"
         )
-        return f"{how}; steps in doubt: {steps}" if steps else f"{how} between two steps"
+        return f"{how}; steps in doubt: {steps}" if steps else f"{how} between two steps: no step is in doubt"
     if status is WeekStatus.ROLLING_BACK and lock is None:
         how = f"interrupted ({signal_name(state.interrupted)})" if state.interrupted else "broken off"
         return f"its rollback was {how}"
@@ -305,7 +305,11 @@ def _next(
                     f"rollback {week.week}"
                 ), f"{week.week} has a residue; this tries again"
             case WeekStatus.IN_DOUBT:
-                reason = f"{week.week} was broken off; this finds out and goes on"
+                reason = (
+                    f"{week.week} was broken off; this finds out and goes on"
+                    if week.in_doubt()
+                    else f"{week.week} stopped between two steps; this goes on with the next"
+                )
                 return system.type_this(f"resume {week.week}"), reason
             case WeekStatus.ROLLING_BACK if lock is None:
                 reason = f"the rollback of {week.week} was broken off; this goes on going back"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
 from tracseq_migrate.errors import Interrupted
-from tracseq_migrate.frozen import frozen
+from tracseq_migrate.frozen import frozen, slotted
 from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.observer import Observer
 from tracseq_migrate.operations.views import Header
@@ -34,6 +34,7 @@ from tracseq_migrate.ports import (
     Route,
     Services,
 )
+from tracseq_migrate.ports.sql import Sessions
 from tracseq_migrate.step import NO_HANDS, Hands
 
 PROGRAM = "tracseq-migrate"
@@ -69,7 +70,7 @@ class LogSettings:
     """For templates of the operator's own: rendering where they can do no harm. None renders them like ours."""
 
 
-@dataclass(slots=True)
+@slotted
 class Gate:
     """The fence before each effect: holds the epoch under which effects are allowed, once there is one."""
 
@@ -83,7 +84,7 @@ class Gate:
         self.lease.check(self.epoch)
 
 
-@dataclass(slots=True)
+@slotted
 class LastWords:
     """What is journaled and told where a signal leaves no more time; ``speak`` is None while nothing is at work.
 
@@ -117,6 +118,9 @@ class System:
     """Made from what the last reload of each strategy was measured to cost, in seconds: the next is forecast from it."""
     services: Services
     databases: Databases
+    sessions: Sessions
+    free_sessions: Sessions
+    """The same without the gate: for what runs beside the lease, and answers for itself by claims and leads of its own."""
     prober: Prober
     commands: Commands
     observer: Observer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from tracseq_migrate.document import (
 )
 from tracseq_migrate.document.places import Spot
 from tracseq_migrate.errors import Finding, InvalidInput
-from tracseq_migrate.frozen import frozen
+from tracseq_migrate.frozen import frozen, slotted
 from tracseq_migrate.plan.model import (
     TEXTS,
     ChecklistItem,
@@ -127,7 +127,7 @@ def from_document(document: Mapping[str, Any]) -> WeekPlan:
     return WeekPlan(**kept, texts=dict(document.get(TEXTS, {})))
 
 
-@dataclass(slots=True)
+@slotted
 class _Reader:
     document: Document
     findings: list[Finding] = field(default_factory=list)

@@ -26,10 +26,11 @@ from tracseq_migrate.ports.journal import (
 )
 from tracseq_migrate.ports.mark import Unreachable, changes, is_changing
 from tracseq_migrate.ports.people import Asker, Identity, Person
-from tracseq_migrate.ports.services import Services, ServiceState
+from tracseq_migrate.ports.services import SYNC, Services, ServiceState
 from tracseq_migrate.ports.surroundings import Clock, Committed, Files, Git, Interrupt
 
 __all__ = [
+    "SYNC",
     "Answer",
     "Asker",
     "Clock",

@@ -9,6 +9,10 @@ from typing import Protocol
 from tracseq_migrate.ports.mark import changes
 
 
+SYNC = "sync"
+"""The name under which the one who keeps `sync run` going is asked for, where the environment has one."""
+
+
 class ServiceState(StrEnum):
     """What the one who runs the process says; health is asked by HTTP."""
 

@@ -85,7 +85,11 @@ class Session(Protocol):
     def rows(
         self, sql: str, parameters: Sequence[object] = (), *, timeout: float | None = None
     ) -> list[tuple[Any, ...]]:
-        """What a query answers, all at once: for what is known to be small. The query changes nothing."""
+        """What a query answers, all at once: for what is known to be small.
+
+        The query changes nothing outside of this session: ``SET LOCAL``, ``SET TRANSACTION SNAPSHOT`` and a lock belong here too,
+        so that those who only look can have them.
+        """
         ...
 
     def stream(
@@ -159,14 +163,17 @@ class Sessions(Protocol):
 def transaction(
     session: Session, isolation: Isolation = "READ COMMITTED", *, read_only: bool = False
 ) -> Iterator[None]:
-    """Begin, and commit at the end of the block; undone where it raises."""
+    """Begin, and commit at the end of the block; undone where it raises, and where it only read."""
     session.begin(isolation, read_only=read_only)
     try:
         yield
     except BaseException:
         session.rollback()
         raise
-    session.commit()
+    if read_only:
+        session.rollback()  # a commit counts as a change, which those who only look are not allowed
+    else:
+        session.commit()
 
 
 __all__ = ["Block", "Isolation", "Session", "Sessions", "SqlFailed", "Unreachable", "transaction"]

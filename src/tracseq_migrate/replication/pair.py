@@ -12,7 +12,7 @@ from typing import Literal
 
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.replication.catalog.model import Column, Table
-from tracseq_migrate.replication.names import quoted
+from tracseq_migrate.replication.names import listed, quoted
 
 Direction = Literal["forward", "back"]
 
@@ -32,7 +32,14 @@ class Mapped:
     text_a: str
     text_b: str
     reads: tuple[str, ...] = ()
-    """A's columns that the expression reads, as far as the mapping says."""
+    """A's columns that the expression reads."""
+    plain: str = ""
+    """The expression without the tables of id maps, for the time before they are there; empty: as ``up``."""
+    forward_only: bool = False
+    """Whether A has no home for what becomes of it on B: it is written with every row that comes of A, and compared only as
+    long as A is the origin."""
+    assigned: bool = False
+    """Whether a wire value becomes one of B's by assignment alone. An explicit cast to ``varchar(n)`` would cut it in silence."""
 
     @property
     def name(self) -> str:
@@ -42,7 +49,7 @@ class Mapped:
     def from_wire(self) -> str:
         """How a wire value becomes one of B's, over the alias ``s`` of a staged row."""
         staged = f"s.{quoted(self.name)}"
-        return staged if self.wire == self.column.type.full else f"{staged}::{self.column.type.full}"
+        return staged if self.assigned else f"{staged}::{self.column.type.full}"
 
 
 @frozen
@@ -122,11 +129,22 @@ class Pair:
     ids: tuple[IdMap, ...] = ()
     binary: bool = True
     """Whether the rows can travel in binary; else as text."""
+    shared: bool = False
+    """Whether another pair owns A's rows: on the way back this one only updates those that are there, and neither makes nor
+    removes any."""
+    predicate_b: str = ""
+    """Of the partial unique index of B over the key, as the catalog has it; then ``where_b`` says the same over ``b``, and goes
+    with every look for a key. Empty where the key is unique in the whole table."""
     final: bool = True
     """Whether the way back is total: every row that B's catalog admits has one, or a declared refusal."""
 
     def mapped(self, name: str) -> Mapped:
         return next(each for each in self.columns if each.name == name)
+
+    @property
+    def conflict(self) -> str:
+        """What stands behind ``ON CONFLICT`` on B."""
+        return f"({listed(self.key_b)})" + (f" WHERE {self.predicate_b}" if self.predicate_b else "")
 
     @property
     def owned_b(self) -> str:

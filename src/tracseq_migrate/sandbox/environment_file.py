@@ -109,6 +109,7 @@ environments:
 {services}
     databases:
 {databases}
+    sync: {{supervisor: sync}}            # who keeps `sync run` going, once a replication has begun
     log:
       file: MIGRATION_LOG.md
 """

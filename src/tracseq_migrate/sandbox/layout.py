@@ -20,6 +20,8 @@ from tracseq_migrate.errors import InvalidSetup, TracseqMigrateError
 FORMAT = "1.0"
 HOST = "127.0.0.1"
 GATEWAYS = ("gateway-1", "gateway-2")
+SYNC = "sync"
+"""The program that carries changes from one database to another, once a replication has begun."""
 SERVICES = (
     "auth",
     "samples",
@@ -139,7 +141,7 @@ class State:
     def programs(self) -> tuple[str, ...]:
         """Every program of the supervisor, in the order in which they are needed."""
         proxy = ("proxy",) if self.proxy != "none" else ()
-        return ("postgres", "monolith", *self.instances, *proxy, *SERVICES)
+        return ("postgres", "monolith", *self.instances, *proxy, *SERVICES, SYNC)
 
     @property
     def flag_file(self) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tracseq_migrate
 from tracseq_migrate.sandbox.gateway.flags import FLAGS
-from tracseq_migrate.sandbox.layout import GATEWAYS, SERVICES, State
+from tracseq_migrate.sandbox.layout import GATEWAYS, SERVICES, SYNC, State
 from tracseq_migrate.sandbox.leftovers import MARK
 from tracseq_migrate.sandbox.postgres import Cluster, Installation
 from tracseq_migrate.sandbox.proxies import caddy, haproxy
@@ -54,6 +54,8 @@ def _command(state: State, name: str, proxy_binary: Path | None) -> list[str]:
         if state.proxy == "haproxy":
             return haproxy.command(proxy_binary, layout.run / "haproxy.cfg")
         return caddy.command(proxy_binary, layout.run / "caddy.json")
+    if name == SYNC:
+        return [*python, "tracseq_migrate", "-c", str(layout.config), "sync", "run"]
     port = str(state.ports[name])
     if name == "monolith":
         module, database, who = "tracseq_migrate.sandbox.apps.monolith", "main", []
@@ -114,8 +116,8 @@ def _program(state: State, name: str, command: Sequence[str]) -> Program:
     script.write_text("\n".join(lines) + "\n", "utf-8")
     script.chmod(0o700)
     folder = "gateway" if name in GATEWAYS else "run"
-    # The monolith waits for its tables, services for the week that starts them.
-    autostart = name not in ("monolith", *SERVICES)
+    # The monolith waits for its tables, services for the week that starts them, and changes for the first replication.
+    autostart = name not in ("monolith", *SERVICES, SYNC)
     if name == "postgres":
         return Program(name, folder, autostart, retries=3, signal="INT", patience=20)
     if name == "proxy":

@@ -1,6 +1,7 @@
 """The step protocol (`protocol`), what a step answers (`answers`), and the context in which it does (`context`)."""
 
 from tracseq_migrate.step.answers import (
+    DONE,
     NO_EFFECT,
     REVERSIBLE,
     UNDONE,
@@ -34,6 +35,7 @@ from tracseq_migrate.step.protocol import Step
 
 __all__ = [
     "BY_HAND",
+    "DONE",
     "NO_EFFECT",
     "NO_HANDS",
     "REVERSIBLE",

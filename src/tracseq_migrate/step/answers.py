@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 from tracseq_migrate.frozen import frozen
+from tracseq_migrate.journal import vocabulary as v
 
 Direction = Literal["forward", "backward", "either"]
-UNDONE = "-undone"
-"""What a person signs behind a step's id, to say that it is undone where the step itself cannot tell."""
+DONE, UNDONE = v.DONE, v.UNDONE
 
 Undo = dict[str, Any]
 """What is needed to go back, in JSON values; journaled inside the intent."""

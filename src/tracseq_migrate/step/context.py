@@ -22,6 +22,7 @@ from tracseq_migrate.ports import (
     Route,
     Services,
 )
+from tracseq_migrate.ports.sql import Sessions
 from tracseq_migrate.step.answers import Direction
 
 
@@ -77,6 +78,7 @@ class StepContext:
     rollout: Rollout
     services: Services
     databases: Databases
+    sessions: Sessions
     prober: Prober
     commands: Commands
     asker: Asker

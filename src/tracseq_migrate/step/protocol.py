@@ -76,6 +76,11 @@ class Step(BaseModel, ABC):
     checks: ClassVar[bool] = False
 
     @property
+    def asks_a_person(self) -> bool:
+        """Whether nothing but a person can tell how it ended, where it was broken off."""
+        return False
+
+    @property
     @abstractmethod
     def title(self) -> str:
         """What it does, in a few words, where the plan gives no title."""

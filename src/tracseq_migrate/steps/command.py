@@ -12,6 +12,7 @@ from tracseq_migrate import duration
 from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports import CommandResult, Route, Routes
 from tracseq_migrate.step import (
+    DONE,
     NO_HANDS,
     REVERSIBLE,
     UNDONE,
@@ -63,6 +64,10 @@ class CommandStep(Step):
     @property
     def effect(self) -> Effect:
         return Effect(EffectKind.IRREVERSIBLE, self.irreversible) if self.irreversible else REVERSIBLE
+
+    @property
+    def asks_a_person(self) -> bool:
+        return self.probe_ is None
 
     @property
     def title(self) -> str:
@@ -187,7 +192,8 @@ class CommandStep(Step):
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
         if self.revert_ is None:
-            probed = self.probe(ctx, undo, checkpoints) if self.probe_ else None
+            signed = ctx.approvals(f"{ctx.step_id}{UNDONE}")
+            probed = self.probe(ctx, undo, checkpoints) if self.probe_ or signed else None
             if probed is not None and probed.found is Found.NOT_DONE:
                 return [Evidence(f"it was not done, so nothing is to be taken back: {probed.detail}")]
             raise StepFailed(f"there is no way back: {self.irreversible}")
@@ -223,12 +229,16 @@ class CommandStep(Step):
 
     def _ask(self, ctx: StepContext) -> Probed:
         """Nothing but a person can tell."""
+        for suffix, said in ((DONE, Found.DONE), (UNDONE, Found.NOT_DONE)):
+            for approval in ctx.approvals(f"{ctx.step_id}{suffix}"):
+                return Probed(said, f"{approval.person} says that it is {suffix[1:]}: {approval.evidence}")
         if not ctx.asker.present:
+            signs = f"`tracseq-migrate approve {ctx.week} {ctx.step_id}"
             return Probed(
                 Found.UNKNOWN,
                 (
-                    "the plan gives no `probe` for this command: a person must look "
-                    "(typed at a terminal, resume asks whether it was done)"
+                    "the plan gives no `probe` for this command: a person must look (typed at a terminal, resume asks whether "
+                    f'it was done), or sign what is so: {signs}{DONE} --evidence "..."`, or {signs}{UNDONE} --evidence "..."`'
                 ),
             )
         question = f"{self._show(self.run)} was begun, and how it ended is not known. Was it done?"

@@ -205,7 +205,7 @@ class JournalFile:
             sqlite3.SQLITE_BUSY: (
                 f"another process has kept it busy for more than {self.busy:g} s",
                 "`tracseq-migrate lock show` names the other run, and says whether its process is stopped: then continue it "
-                "(`kill -CONT PID`) or end it (`kill -KILL PID`; a plain `kill` waits until it goes on). Try again when it is done.",
+                "(`kill -CONT PID`) or end it (`kill -KILL PID`; a plain `kill` waits until it goes on). Try again then.",
             ),
             sqlite3.SQLITE_READONLY: ("it is read-only", f"Let this user write {self.path} and its folder."),
             sqlite3.SQLITE_PERM: ("this user may not", f"Let this user write {self.path} and its folder."),

@@ -170,9 +170,7 @@ class SqliteLease:
                 stopped,
             )
         if row.can_be_witnessed(host):
-            return Sighting(
-                row.info(), "alive", f"process {row.pid} has its lock file locked{also}", stopped
-            )
+            return Sighting(row.info(), "alive", f"process {row.pid} has its lock file locked{also}", stopped)
         why = (
             "an earlier holder that stands still has the lock file"
             if row.host == host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tracseq_migrate.console.blocks import Block, Command, Diff, Heading, Paragraph, Space
+from tracseq_migrate.console.blocks import Block, Command, Diff, Heading, Paragraph, Remark, Space
 from tracseq_migrate.console.documents.look import STATE_TONES, Look
 from tracseq_migrate.console.ink import Line, Tone
 from tracseq_migrate.operations.views import ItemLine, PlannedStep, PlanView, RollbackView
@@ -91,7 +91,10 @@ def render_rollback(view: RollbackView, look: Look) -> list[Block]:
     for number, step in enumerate(view.steps, 1):
         title: Line = (step.title, (f"  {step.step}", Tone.MUTED))
         blocks.append(Paragraph(title, mark=(f"{number}.", Tone.MUTED), indent=2))
-        blocks += [Command((text,), indent=5) for text in step.lines]
+        blocks += [
+            Remark(text.removeprefix("# "), indent=5) if text.startswith("# ") else Command((text,), indent=5)
+            for text in step.lines
+        ]
     if not view.steps:
         blocks.append(Paragraph(("nothing of this week is applied",), indent=2))
     if view.losses:

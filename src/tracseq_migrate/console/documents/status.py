@@ -173,12 +173,15 @@ def render_verify(view: VerifyView, look: Look) -> list[Block]:
             blocks.append(Paragraph(((words + line.detail, tone),), indent=5))
     if not view.lines:
         blocks += [Space(), Paragraph(("no week is applied: there is nothing to ask about",))]
-    if view.drift:
+    elif not view.drift:
+        blocks += [Space(), Paragraph((f"all {len(view.lines)} hold",), mark=look.verdict("pass"))]
+    else:
         blocks.append(Space())
-        blocks.append(Paragraph((("Drift", Tone.BAD), f": {len(view.drift)} found")))
-        blocks += [Paragraph((text,), mark=(look.marks.failed, Tone.BAD), indent=2) for text in view.drift]
-    elif view.lines:
-        bad = sum(line.verdict != "pass" for line in view.lines)
-        told = f"{len(view.lines) - bad} of {len(view.lines)} hold" if bad else f"all {len(view.lines)} hold"
-        blocks += [Space(), Paragraph((told,), mark=look.verdict("fail" if bad else "pass"))]
+        for verdict, told in (("fail", "not as they were left"), ("unknown", "could not be asked")):
+            found = [f"{line.week} {line.step}" for line in view.lines if line.verdict == verdict]
+            if found:
+                count = f"{len(found)} of {len(view.lines)} {told}"
+                blocks.append(
+                    Paragraph(((count, Tone.STRONG), f": {', '.join(found)}"), mark=look.verdict(verdict))
+                )
     return blocks + look.next(view.next_command)

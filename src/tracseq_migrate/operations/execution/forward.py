@@ -180,7 +180,7 @@ class Forward:
         )
         if probed.found is Found.UNKNOWN:
             raise InProgress(
-                f"step {entry.id} is in doubt, and reality could not tell: {probed.detail}",
+                f"step {entry.id} is in doubt, and reality could not tell: {self._scene.typed(probed.detail)}",
                 hint=f"Look yourself; `{self._scene.command('resume')}` asks again, "
                 f"and `{self._scene.command('rollback')}` goes back.",
             )

@@ -86,8 +86,11 @@ class Scene:
 
     def hint_of(self, error: BaseException | None) -> str:
         """What to do about it; commands in it can be typed as they stand."""
-        hint = error.hint if isinstance(error, (StepFailed, TracseqMigrateError)) else ""
-        return hint.replace("`tracseq-migrate ", f"`{self.system.type_this('')}")
+        return self.typed(error.hint if isinstance(error, (StepFailed, TracseqMigrateError)) else "")
+
+    def typed(self, text: str) -> str:
+        """A text of a step, its commands with the global options of this call."""
+        return text.replace("`tracseq-migrate ", f"`{self.system.type_this('')}")
 
     def tell_began(self, entry: StepEntry, doing: Doing) -> None:
         self.system.observer.emit(

@@ -16,7 +16,9 @@ class Type:
     """A type as a column has it.
 
     ``name`` is schema-qualified and quoted unless it is PostgreSQL's own (``integer``, ``character varying``,
-    ``"public"."user_role"``), without its modifier; ``full`` has the modifier (``character varying(100)``).
+    ``"public"."user_role"``), without its modifier; ``full`` has the modifier (``character varying(100)``). Both are fit for a
+    cast: without one, ``character(n)`` is called ``bpchar`` and ``bit(n)`` is ``"bit"``, since the plain words mean a
+    length of 1.
     """
 
     oid: int
@@ -29,11 +31,11 @@ class Type:
     labels: tuple[str, ...] = ()
     """Of an enum, in order."""
     element: Type | None = None
-    """Of an array or a range."""
+    """Of an array or a range; of a multirange, its range."""
     base: Type | None = None
     """Of a domain, with the modifier that the domain gives it."""
     checks: tuple[str, ...] = ()
-    """Of a domain: the definitions of its constraints."""
+    """Of a domain: the definitions of its constraints, by name; ``NOT NULL`` last, where it has that."""
 
 
 @frozen
@@ -42,8 +44,9 @@ class Column:
     number: int
     type: Type
     not_null: bool = False
+    """Whether it refuses nulls, by itself or by its domain."""
     default: str = ""
-    """As an expression; empty where there is none."""
+    """As an expression; empty where there is none. Of a generated column: how it is computed."""
     generated: bool = False
     """Whether it is computed, stored or virtual: nobody can write it."""
     identity: Literal["", "always", "default"] = ""
@@ -52,7 +55,7 @@ class Column:
     deterministic: bool = True
     """Of the collation."""
     sequence: str = ""
-    """The sequence that it owns (serial, identity), quoted and qualified."""
+    """The sequence that it owns (serial, identity), or else the one that its default draws from; quoted and qualified."""
 
 
 @frozen
@@ -111,7 +114,10 @@ class Trigger:
 
 @frozen
 class Sequence:
+    """``last`` and ``called`` are not part of any snapshot: they are what they were when it was read."""
+
     name: str
+    """Quoted and qualified, as `Column.sequence` has it."""
     last: int
     called: bool
     increment: int
@@ -120,6 +126,8 @@ class Sequence:
     most: int
     type: str
     cycles: bool
+    readable: bool = True
+    """Whether this role may read it; else ``last`` is the least value and means nothing."""
 
 
 @frozen
@@ -142,6 +150,7 @@ class Table:
     triggers: tuple[Trigger, ...] = ()
     """Without PostgreSQL's internal ones and the tool's own."""
     rules: tuple[str, ...] = ()
+    """Their definitions, by name."""
     hidden: bool = False
     """Whether row security holds for this role, so that rows could be missing."""
     row_security: bool = False
@@ -150,7 +159,10 @@ class Table:
     inherits: tuple[str, ...] = ()
     """Parents and children by inheritance that is not partitioning."""
     rights: frozenset[str] = frozenset()
-    """Of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES: those that this role has."""
+    """Of SELECT, INSERT, UPDATE, DELETE, TRUNCATE, TRIGGER, REFERENCES: those that this role has; none where the schema
+    is not open to it."""
+    reachable: bool = True
+    """Whether this role has USAGE on the schema."""
     rows: int = -1
     """As the planner estimates; -1 where it was never analyzed."""
     bytes: int = 0
@@ -191,12 +203,17 @@ class Catalog:
     """Whether it is a standby, which takes no writes."""
     encoding: str
     tables: Mapping[str, Table]
-    """By name for people: without the schema where that is ``public``."""
+    """By name for people: without the schema where that is ``public``. Partitions are tables of their own as well."""
     sequences: Mapping[str, Sequence]
+    """By quoted and qualified name: of these tables' columns, or all where all tables were read."""
     large_objects: int = 0
+    ours: tuple[str, ...] = ()
+    """What the tool has made in this database, for people: ``schema``, ``table …``, ``function …``, ``trigger … on …``;
+    empty where it has never been, or has gone. No part of the shape."""
 
     def shape(self) -> dict[str, Any]:
-        """What DDL would change, in JSON values: two equal shapes mean that nothing was altered. Statistics are not part of it."""
+        """What DDL would change, in JSON values: two equal shapes mean that nothing was altered. Statistics are
+        no part of it."""
         from tracseq_migrate.replication.catalog.shape import shape_of
 
         return shape_of(self)

@@ -13,32 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, LiteralString
-from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tracseq_migrate.adapters.resolving import Resolver
+from tracseq_migrate.adapters.postgres.connecting import PINNED, parsed
 from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Unreachable
 
 _FETCH = 5_000
-_resolver = Resolver()
 _ATTEMPTS = 3
-
-# The text of a row must not depend on who asks, or from where.
-_PINNED: tuple[tuple[LiteralString, LiteralString], ...] = (
-    ("row_security", "off"),
-    ("timezone", "UTC"),
-    ("datestyle", "ISO, YMD"),
-    ("intervalstyle", "postgres"),
-    ("bytea_output", "hex"),
-    ("extra_float_digits", "3"),
-    ("lc_monetary", "C"),
-    ("xmloption", "content"),
-    ("jit", "off"),
-)
 
 # Temporary tables are a session's own; partitions are read through their parent.
 _TABLES: LiteralString = """
@@ -70,27 +54,6 @@ _KEYS: LiteralString = """
     ORDER BY relation, is_primary DESC, cardinality(columns), name
 """
 
-# By SQLSTATE, the longest prefix wins.
-_REASONS = {
-    "08": "the connection was lost",
-    "22": "a value cannot be read",
-    "25006": "it does not allow a snapshot",
-    "28": "it refused the login",
-    "3D": "there is no such database",
-    "40": "other work came between; try again",
-    "42": "its tables changed while they were read, or are not as expected",
-    "42501": "not everything may be read",
-    "53": "the server has run out of something (connections, memory, disk)",
-    "55P03": "a table is locked by other work",
-    "57": "the server ended the question",
-    "57014": "it was not answered in time",
-    "57P01": "the server is shutting down",
-    "57P02": "the server crashed",
-    "57P03": "the server is starting or stopping",
-    "58": "the server's system failed",
-    "XX": "the server reports a fault in itself or in its data",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -113,24 +76,9 @@ def opened(database: str, dsn: str, *, timeout: float) -> Iterator[Session]:
         Unreachable: also for every error of the database inside the block; never with a secret of the DSN in it.
     """
     until = time.monotonic() + timeout
-    try:
-        parameters = conninfo_to_dict(dsn)
-    except psycopg.Error:
-        # The reason quotes a piece of the connection string, maybe the password: the cause is cut off too.
-        raise Unreachable(f"database {database}", "its connection string cannot be parsed") from None
-    secrets = [str(parameters[name]) for name in ("password", "sslpassword") if parameters.get(name)]
-    host = parameters.get("host") or parameters.get("hostaddr") or "the local socket"
-    name = parameters.get("dbname") or "default"
-    what = f"database {database} ({one_line(str(name))} on {one_line(str(host))})"
-    addresses = _addresses(what, parameters, until)
-    tries = addresses["hostaddr"].count(",") + 1 if addresses else 1
-    whole = make_conninfo(
-        dsn,
-        **addresses,
-        connect_timeout=max(math.ceil(timeout / tries), 1),
-        client_encoding="utf8",
-        application_name="tracseq-migrate",
-    )
+    target = parsed(database, dsn)
+    what = target.what
+    whole = target.conninfo(until, application_name="tracseq-migrate")
     watch: _Watch | None = None
     try:
         with psycopg.connect(whole, autocommit=True) as connection:
@@ -140,31 +88,7 @@ def opened(database: str, dsn: str, *, timeout: float) -> Iterator[Session]:
     except psycopg.Error as error:
         if watch is not None and watch.fired:
             raise Unreachable(what, f"it was not answered within {timeout:g} s", sent=True) from None
-        raise Unreachable(what, _reason(error, secrets)) from None
-
-
-def _addresses(what: str, parameters: Mapping[str, Any], until: float) -> dict[str, str]:
-    """Parameters that name every host by its addresses, where a name would have to be looked up: that has no bound else."""
-    hosts = str(parameters.get("host") or "").split(",")
-    ports = str(parameters.get("port") or "").split(",")
-    if parameters.get("hostaddr") or any(not host or host[0] in "/@" for host in hosts):
-        return {}
-    if len(ports) not in (1, len(hosts)):
-        return {}
-    found: list[tuple[str, str, str]] = []
-    for number, host in enumerate(hosts):
-        port = ports[number] if len(ports) > 1 else ports[0]
-        try:
-            addresses = _resolver.addresses(host, int(port or 5432), until=until)
-        except TimeoutError:
-            raise Unreachable(what, f"the name {one_line(host)} was not resolved in time") from None
-        except (OSError, UnicodeError, ValueError):
-            continue  # the others may do; with none at all the driver says what is wrong
-        found += [(host, address, port) for address in addresses]
-    if not found:
-        return {}
-    names, numbers, at = zip(*found, strict=True)
-    return {"host": ",".join(names), "hostaddr": ",".join(numbers), "port": ",".join(at)}
+        raise Unreachable(what, target.reason(error)) from None
 
 
 class _Watch:
@@ -257,7 +181,7 @@ class Session:
         # All settings are the transaction's own: behind a connection pooler nothing else lasts, and nothing may.
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         self._connection.execute("SET LOCAL search_path = pg_catalog")
-        for name, value in _PINNED:
+        for name, value in PINNED:
             self._connection.execute(
                 sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value))
             )
@@ -333,16 +257,3 @@ def _exact(text: str) -> float | str:
 def _some(names: Sequence[str]) -> str:
     shown = ", ".join(one_line(name, 80) for name in names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
-
-
-def _reason(error: psycopg.Error, secrets: Sequence[str]) -> str:
-    state = error.sqlstate or ""
-    known = next((_REASONS[state[:n]] for n in (5, 4, 3, 2) if state[:n] in _REASONS), "")
-    said = error.diag.message_primary or str(error)
-    for secret in secrets:
-        for written in (secret, quote(secret, safe="")):
-            said = said.replace(written, "…")
-    said = one_line(said, 300)
-    if known:
-        return f"{known} ({said}; SQLSTATE {state})" if said else f"{known} (SQLSTATE {state})"
-    return said or type(error).__name__

@@ -10,7 +10,7 @@ from tracseq_migrate.adapters.wording import one_line
 from tracseq_migrate.ports import Manifest, TableManifest, Unreachable
 
 if TYPE_CHECKING:
-    from tracseq_migrate.adapters.postgres_session import Session
+    from tracseq_migrate.adapters.postgres.snapshots import Session
 
 MAX_ROWS = 500_000
 _MAX_KEY_CHARACTERS = 200_000_000
@@ -70,7 +70,7 @@ class PostgresDatabases:
             return session.rows(found, keys)
 
     def _session(self, database: str, timeout: float) -> AbstractContextManager[Session]:
-        from tracseq_migrate.adapters.postgres_session import opened  # psycopg is slow to import
+        from tracseq_migrate.adapters.postgres.snapshots import opened  # psycopg is slow to import
 
         if database not in self._dsns:
             known = ", ".join(self._dsns) or "none"

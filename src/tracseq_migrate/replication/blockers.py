@@ -1,0 +1,28 @@
+"""Who stands in the way of a lock."""
+
+from __future__ import annotations
+
+from tracseq_migrate.ports.sql import Session, SqlFailed, Unreachable
+from tracseq_migrate.printable import printable
+
+
+def blockers(session: Session) -> str:
+    """The oldest open transactions of this database, in words; empty where there are none, or where it cannot be asked."""
+    try:
+        rows = session.rows(
+            "SELECT a.pid, coalesce(a.usename::text, '?'), coalesce(nullif(a.application_name, ''), '?'),"
+            " coalesce(a.client_addr::text, 'a local socket'), coalesce(a.state, '?'),"
+            " extract(epoch FROM pg_catalog.clock_timestamp() - a.xact_start)::bigint"
+            " FROM pg_catalog.pg_stat_activity a"
+            " WHERE a.datname = pg_catalog.current_database() AND a.xact_start IS NOT NULL"
+            " AND a.pid <> pg_catalog.pg_backend_pid() ORDER BY a.xact_start LIMIT 5"
+        )
+    except (SqlFailed, Unreachable):
+        return ""
+    if not rows:
+        return ""
+    named = "; ".join(
+        f"backend {pid} ({printable(str(application))}, {printable(str(role))} at {address}, {state}, for {seconds} s)"
+        for pid, role, application, address, state, seconds in rows
+    )
+    return f"Open transactions there: {named}. They are ended by pg_terminate_backend(pid)."
