@@ -50,16 +50,21 @@ def bash(folder: Path, steps: int) -> list[str]:
 
 def ours(folder: Path, steps: int) -> list[str]:
     shutil.copytree(NOWHERE, folder, dirs_exist_ok=True)
+    return week(folder, "bench", range(steps))
+
+
+def week(folder: Path, name: str, numbers: range) -> list[str]:
+    """Write a plan of our steps; gives the command that runs it."""
     entries = "".join(
         f"  - {{id: s{i:05}, command: {{run: [touch, done-{i}], verify: [test, -e, done-{i}], "
         f"probe: [test, -e, done-{i}], revert: [rm, done-{i}]}}}}\n"
-        for i in range(steps)
+        for i in numbers
     )
-    (folder / "weeks").mkdir()
-    (folder / "weeks" / "bench.yaml").write_text(
-        f"week: bench\ntitle: Trivial steps\nrisk: low\nsteps:\n{entries}"
+    (folder / "weeks").mkdir(exist_ok=True)
+    (folder / "weeks" / f"{name}.yaml").write_text(
+        f"week: {name}\ntitle: Trivial steps\nrisk: low\nsteps:\n{entries}"
     )
-    return [sys.executable, "-m", "tracseq_migrate", "-q", "run", "bench", "--yes"]
+    return [sys.executable, "-m", "tracseq_migrate", "-q", "run", name, "--yes"]
 
 
 def terraform(folder: Path, steps: int) -> list[str]:
@@ -135,20 +140,15 @@ def many(steps: int) -> None:
     """The same cost a step, and memory that does not grow with the steps already done."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        argv = ours(folder, steps)
-        process = subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL)
+        shutil.copytree(NOWHERE, folder, dirs_exist_ok=True)
         held: list[tuple[float, int]] = []
-        began = time.perf_counter()
-        while process.poll() is None:
-            try:
-                pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
-            except (OSError, IndexError):
-                break
-            held.append((time.perf_counter() - began, pages * os.sysconf("SC_PAGE_SIZE") // 1024))
-            time.sleep(0.25)
-        if process.wait():
-            raise SystemExit(f"{steps} steps ended with {process.returncode}")
-        each = journaled(folder)
+        each: list[float] = []
+        # As many weeks as it takes, since a plan has at most a MiB; they share one journal.
+        for number, first in enumerate(range(0, steps, IN_A_PLAN)):
+            numbers = range(first, min(first + IN_A_PLAN, steps))
+            held += watched(week(folder, f"bench{number + 1}", numbers), folder)
+            each = journaled(folder)
+            print(f"  bench{number + 1}: {held[-1][0]:.0f} s")
         tenth = max(1, steps // 10)
         print(f"\n{steps:,} steps of ours: {sum(each) / steps * 1000:.2f} ms a step")
         print(
@@ -156,7 +156,7 @@ def many(steps: int) -> None:
             f"{statistics.median(each[-tenth:]) * 1000:.2f} ms (medians)"
         )
         if held:
-            middle = [kib for at, kib in held if 0.2 < at / held[-1][0] < 0.9]
+            middle = held_while_stepping(held)
             print(
                 f"  memory {middle[0] / 1024:.0f} MiB early, {middle[-1] / 1024:.0f} MiB late, "
                 f"{max(kib for _, kib in held) / 1024:.0f} MiB at most"

@@ -149,7 +149,7 @@ MANY = 20
 def test_the_first_are_made_as_the_many_after_them() -> None:
     made = [Ours("a", tags=[str(number)]) for number in range(MANY)]
     assert [asdict(each) for each in made] == [asdict(Theirs("a", tags=[str(n)])) for n in range(MANY)]
-    refused = [{}, {"name": "a", "other": 1}, {"name": "a", "drawn": 1}]
+    refused: list[dict[str, Any]] = [{}, {"name": "a", "other": 1}, {"name": "a", "drawn": 1}]
     for _ in range(MANY):
         ours, theirs = Changing("a", 4), TheirsChanging("a", 4)
         assert repr(ours) == repr(theirs).replace("Theirs", "")

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import itertools
 import pkgutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,11 +18,13 @@ import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 from tests.chaos import suites
 from tests.chaos.ledger import ROOT, Ledger, Line, source_digest
 from tests.chaos.suite import Suite, Tally
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 NAMES = sorted(module.name for module in pkgutil.iter_modules(suites.__path__))
 
 
@@ -91,6 +94,20 @@ def _work(suite: Suite, ledger: Ledger, asked: argparse.Namespace) -> int:
     return failures
 
 
+def _unwind_when_ended() -> None:
+    """SIGTERM and SIGHUP end it as Ctrl-C does: from the inside out, so that whatever was brought up is taken down."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        for each in _ENDING:
+            signal.signal(
+                each, lambda *_: None
+            )  # taking down must not be broken off; and children do not inherit it
+        raise SystemExit(128 + number)
+
+    for each in _ENDING:
+        signal.signal(each, leave)
+
+
 def _side_by_side(asked: argparse.Namespace) -> int:
     own = [sys.executable, "-m", "tests.chaos", asked.suite, "--ledger", str(asked.ledger)]
     own += ["--seconds", str(asked.seconds), "--seed", str(asked.seed), *(["--new"] if asked.new else [])]
@@ -98,12 +115,20 @@ def _side_by_side(asked: argparse.Namespace) -> int:
         subprocess.Popen([*own, "--share", f"{number}/{asked.workers}"], cwd=ROOT)
         for number in range(asked.workers)
     ]
-    return sum(process.wait() != 0 for process in started)
+    try:
+        return sum(process.wait() != 0 for process in started)
+    finally:
+        for process in started:
+            if process.poll() is None:
+                process.terminate()
+        for process in started:
+            process.wait()
 
 
 def main() -> int:
     """Carry out what was asked; the exit code."""
     asked = _asked()
+    _unwind_when_ended()
     suite, ledger = suite_of(asked.suite), Ledger(asked.ledger)
     failures = _side_by_side(asked) if asked.workers > 1 and not asked.case else _work(suite, ledger, asked)
     if asked.share == (0, 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from rich.cells import cell_len
@@ -179,8 +180,8 @@ def test_a_comment_among_commands_is_folded_into_comments_and_a_command_stays_wh
 
 def test_what_does_not_hold_is_counted_once_and_told_from_what_could_not_be_asked() -> None:
     header = STATUS.header
-    verdicts = ("pass", "fail", "unknown", "unknown")
-    lines = [VerifyLine("week1", f"s{n}", "Look", word, "so") for n, word in enumerate(verdicts)]
+    verdicts: list[Literal["pass", "fail", "unknown"]] = ["pass", "fail", "unknown", "unknown"]
+    lines = [VerifyLine("week1", f"s{n}", "Look", verdict, "so") for n, verdict in enumerate(verdicts)]
     view = VerifyView(header, lines, [f"week1 {x.step}: so" for x in lines if x.verdict != "pass"], "", ())
     text = shown(view, 80)
     assert "✗ 1 of 4 not as they were left: week1 s1\n" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signal import SIGINT
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.operations.world import PLANS, Outcome, World, program
 from tracseq_migrate.adapters.memory.http import Request
 from tracseq_migrate.adapters.memory.people import MemoryAsker
-from tracseq_migrate.errors import NotAllowed, UsageError
+from tracseq_migrate.errors import Interrupted, NotAllowed, UsageError
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import WeekStatus
 from tracseq_migrate.operations.observer import CheckDone
@@ -188,6 +189,27 @@ def test_a_no_at_the_terminal_is_a_no() -> None:
     assert "Somebody is on call" in ended.text
     assert world.snapshot() == start
     assert world.week("week9").status is WeekStatus.NEVER_RUN
+
+
+@pytest.mark.parametrize(("answered", "kept"), [(0, 0), (1, 1)])
+def test_a_signal_instead_of_an_answer_changes_nothing_and_says_what_to_type(answered: int, kept: int) -> None:
+    world = _world(TOLD, SHIFT)
+    start = world.snapshot()
+
+    class Interrupted_(MemoryAsker):
+        def confirm(self, question: str) -> bool:
+            if len(self.asked) == answered:
+                raise Interrupted(SIGINT, state="The question was not answered.")
+            return super().confirm(question)
+
+    world.asker = Interrupted_([True])
+    ended = _run(world)
+    assert ended.code == 130
+    assert "Nothing was changed" in ended.text
+    assert ("what you signed before (1) stays signed" in ended.text) is bool(kept)
+    assert "`tracseq-migrate run week9` asks again" in ended.text
+    assert world.snapshot() == start
+    assert len(world.week("week9").signatures) == kept
 
 
 def test_a_required_evidence_that_is_left_empty_at_the_terminal_is_asked_for_again() -> None:

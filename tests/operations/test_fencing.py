@@ -35,6 +35,7 @@ def test_every_port_that_changes_something_is_known() -> None:
         "Proxy",
         "Rollout",
         "Services",
+        "Session",
     }
     assert changing_methods(ports.Services) == {"up", "down", "restart", "signal"}
     assert not changing_methods(ports.Gateway)

@@ -289,3 +289,25 @@ def test_a_preview_of_the_way_back_counts_and_changes_nothing() -> None:
     assert (list(blind.losses), list(blind.unknown)) == ([], [])
     assert [step.step for step in blind.steps] == ["on", "up"]
     assert world.snapshot() == before
+
+
+def test_nothing_goes_back_where_the_gateway_would_not_start_with_the_file() -> None:
+    world = World()
+    assert world.run("week1").code == 0
+    whole = world.flags.text or ""
+    world.flags.text = whole.replace("USE_TEMPLATE_SERVICE=0", "USE_TEMPLATE_SERVICE=maybe")
+    before, events = world.snapshot(), len(world.journal.events)
+    ended = world.rollback("week1")
+    assert ended.code == 4
+    assert "flags.env:6: USE_TEMPLATE_SERVICE is 'maybe', with which the gateway does not start" in ended.text
+    assert "Write `USE_TEMPLATE_SERVICE=true` or `USE_TEMPLATE_SERVICE=false`." in ended.text
+    assert "`tracseq-migrate rollback week1`" in ended.text
+    assert (world.snapshot(), len(world.journal.events)) == (before, events)
+    view = preview(world.process(), "week1", RollbackOptions(), ask=True)
+    assert "USE_TEMPLATE_SERVICE is 'maybe'" in view.refused
+    # A flag that is put back is no obstacle, whatever it says now.
+    world.flags.text = whole.replace("USE_STORAGE_SERVICE=true", "USE_STORAGE_SERVICE=maybe")
+    assert "maybe" in world.flags.text
+    assert not preview(world.process(), "week1", RollbackOptions(), ask=True).refused
+    world.flags.text = whole
+    assert world.rollback("week1").code == 0

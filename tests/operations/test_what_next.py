@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from signal import SIGTERM
+
 import pytest
 
-from tests.operations.world import PLANS, Killed, Script, World
+from tests.operations.world import PLANS, Killed, Script, World, program
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.operations.status import status
 
@@ -62,3 +64,50 @@ def test_a_holder_that_stands_still_is_no_reason_to_wait() -> None:
     view = status(system)
     assert view.next_command.endswith("resume week1")
     assert "stands still" in view.next_reason
+
+
+def test_a_run_that_stopped_between_two_steps_has_no_step_in_doubt() -> None:
+    world = World()
+    world.plan("week9", program("one"), program("two"))
+    world.when("apply", "one", lambda: setattr(world.interrupt, "requested", SIGTERM))
+    ended = world.run("week9")
+    world.interrupt.requested = 0
+    assert ended.code == 143
+    assert not world.week("week9").in_doubt()
+    view = world.status()
+    (line,) = [line for line in view.weeks if line.week == "week9"]
+    assert (line.state, line.detail) == (
+        "in-doubt",
+        "interrupted (SIGTERM) between two steps: no step is in doubt",
+    )
+    assert (view.next_command, view.next_reason) == (
+        "tracseq-migrate resume week9",
+        "week9 stopped between two steps; this goes on",
+    )
+    refused = world.run("week9")
+    assert refused.code == 7
+    assert "no step is in doubt" in refused.text
+    assert "finds out" not in refused.text
+    assert world.resume("week9").code == 0
+
+
+def test_the_status_of_one_week_is_of_that_week() -> None:
+    world = World()
+    assert world.run().code == 0
+    world.flags.text = (world.flags.text or "").replace("USE_TEMPLATE_SERVICE=0", "USE_TEMPLATE_SERVICE=1")
+    one = status(world.process(), "week1")
+    assert [line.week for line in one.weeks] == ["week1"]
+    assert {line.flag for line in one.flags} == {
+        "USE_STORAGE_SERVICE",
+        "USE_NOTIFICATION_SERVICE",
+        "USE_RAG_SERVICE",
+    }
+    assert {line.name for line in one.services} == {"storage", "notifications", "rag"}
+    assert one.next_command == "tracseq-migrate verify week1"
+    other = status(world.process(), "week2")
+    assert [line.flag for line in other.flags] == ["USE_TEMPLATE_SERVICE"]
+    assert other.flags[0].drift
+    assert other.next_command == "tracseq-migrate plan week2"
+    needy = status(World().process(), "week2")
+    assert needy.next_command == "tracseq-migrate status week1"
+    assert "needs week1, which is never-run" in needy.next_reason

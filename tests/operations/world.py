@@ -25,6 +25,7 @@ from tracseq_migrate.adapters.memory.http import MemoryHttp, MemoryProber, Reque
 from tracseq_migrate.adapters.memory.journal import MemoryJournal, MemoryLease
 from tracseq_migrate.adapters.memory.people import MemoryAsker, MemoryIdentity
 from tracseq_migrate.adapters.memory.services import MemoryServices
+from tracseq_migrate.adapters.memory.sessions import MemorySessions
 from tracseq_migrate.adapters.memory.surroundings import MemoryClock, MemoryFiles, MemoryGit, MemoryInterrupt
 from tracseq_migrate.errors import Interrupted, TracseqMigrateError
 from tracseq_migrate.journal.replay import State, WeekState, WeekStatus, replay
@@ -235,6 +236,7 @@ class World:
         self.services = MemoryServices(SERVICES, INSTANCES, on_up=self._up, on_down=self._down)
         for name in (MONOLITH, *INSTANCES):
             self.services.states[name] = ServiceState.RUNNING
+        self.sessions = MemorySessions()
         self.databases = MemoryDatabases(
             {
                 "main": {"public.locations": [{"id": 1, "name": "freezer"}]},

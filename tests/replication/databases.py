@@ -62,7 +62,7 @@ def binaries() -> dict[str, Path]:
 
 @contextmanager
 def server(folder: Path, bin_folder: Path) -> Iterator[Server]:
-    """A server of these binaries, for as long as the context lasts. Crashes of the machine are not what it is asked to survive."""
+    """A server of these binaries, for as long as the context lasts. It need not survive the machine."""
     environ = {**os.environ, postgres.BIN_VARIABLE: str(bin_folder)}
     with postgres.running(folder, environ=environ) as dsns:
         running = Server(postgres.server_version(bin_folder), dsns[postgres.SUPERUSER], folder)
@@ -117,7 +117,7 @@ def fresh_pair(server_a: Server, server_b: Server) -> Iterator[PairOfDatabases]:
     role, password = f"mover_{mark}", secrets.token_hex(8)
     servers = {"a": server_a, "b": server_b}
     names = {side: f"{side}_{mark}" for side in servers}
-    made: list[tuple[str, sql.Composable]] = []
+    made: list[tuple[str, sql.Identifier]] = []
     try:
         for each in dict.fromkeys(servers.values()):
             with each.administrator() as connection:

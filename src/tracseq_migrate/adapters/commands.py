@@ -211,7 +211,7 @@ class SubprocessCommands:
         threading.Thread(target=feed, name="input", daemon=True).start()
 
     def _below(self, cwd: str | None) -> Path:
-        folder = Path(os.path.realpath(self._folder / (cwd or ".")))
+        folder = Path(os.path.realpath(self._folder / cwd)) if cwd else self._folder
         if not folder.is_relative_to(self._folder):
             raise StepFailed(
                 f"the folder {cwd} is outside of the project's folder {self._folder}",

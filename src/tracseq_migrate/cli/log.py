@@ -27,8 +27,14 @@ def show(
 ) -> None:
     """Every run and rollback, oldest first."""
     from tracseq_migrate.operations.history import runs
+    from tracseq_migrate.operations.witness import loss
 
-    session_of(context).show(lambda system: runs(system, week))
+    session = session_of(context)
+    with session.system() as system:
+        view = runs(system, week)
+        session.screen.show(view)
+        if view.lost:
+            raise loss(system, view.lost)
 
 
 @app.command()

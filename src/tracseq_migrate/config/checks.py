@@ -56,7 +56,7 @@ class Parts(Section):
     gateway: GatewayParts | None = None
     services: dict[Name, ServiceConfig] = Field(default_factory=dict)
     databases: dict[Name, DatabaseConfig] = Field(default_factory=dict)
-    sync: StartedBy = Start()
+    sync: StartedBy = Field(default_factory=Start)
     log: LogConfig | None = None
 
 

@@ -10,6 +10,7 @@ from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import StepRecord, StepStatus, WeekState, WeekStatus
 from tracseq_migrate.operations.context import context
 from tracseq_migrate.operations.driving import Drive, holding_lease, new_run_id
+from tracseq_migrate.operations.hindrances import hindrances, refuse_hindered
 from tracseq_migrate.operations.keeping import catch_up
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.locking import awaits_another
@@ -85,6 +86,7 @@ def rollback(system: System, week: str, options: RollbackOptions) -> int:
             options = replace(
                 options, accept_loss=True
             )  # what the rollback that was broken off was allowed, it still is
+        refuse_hindered(system, ledger, plan, state, keep)
         price = count(system, ledger, plan, state, keep)
         _refuse_losses(system, state, price, options)
         began(system, "rollback", plan, run_id)
@@ -187,6 +189,8 @@ def preview(system: System, week: str, options: RollbackOptions, *, ask: bool) -
                 continue
             steps.append(ManualStep(entry.id, entry.title, entry.step.manual(record.undo, system.routes)))
         if ask:
+            hindered = hindrances(system, ledger, plan, state, keep)
+            refused = refused or system.redact("; ".join(f"{c.detail} ({c.remedy})" for c in hindered))
             price = count(system, ledger, plan, state, keep)
     accept = " --accept-loss" if price.losses else ""
     later = standing_on(ledger.state, state.week)

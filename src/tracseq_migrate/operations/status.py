@@ -55,7 +55,16 @@ def status(system: System, week: str | None = None) -> StatusView:
     ]
     warnings, fallen = _proxy_and_services(system, ledger, services)
     drift = bool(fallen) or any(line.drift for line in flags)
-    command, reason = _next(system, ledger.state, every, lock, drift=drift)
+    if week is None:
+        command, reason = _next(system, ledger.state, every, lock, drift=drift)
+    else:
+        (plan,) = plans
+        uses = [entry.step.uses() for entry in plan.entries()]
+        flags = [line for line in flags if any(line.flag in use.flags for use in uses)]
+        services = [line for line in services if any(line.name in use.services for use in uses)]
+        obligations = [line for line in obligations if line.week == plan.week]
+        drift = bool(fallen) or any(line.drift for line in flags)
+        command, reason = _next_of_week(system, ledger.state, plan, lock, drift=drift)
     if gone:
         command, reason = (
             system.type_this("log verify"),
@@ -299,37 +308,60 @@ def _next(
     """The one command to type next, and why."""
     weeks = sorted(state.weeks.values(), key=lambda w: w.begun, reverse=True)
     for week in weeks:
-        match shown(week, lock):
-            case WeekStatus.RESIDUE:
-                return system.type_this(
-                    f"rollback {week.week}"
-                ), f"{week.week} has a residue; this tries again"
-            case WeekStatus.IN_DOUBT:
-                reason = (
-                    f"{week.week} was broken off; this finds out and goes on"
-                    if week.in_doubt()
-                    else f"{week.week} stopped between two steps; this goes on with the next"
-                )
-                return system.type_this(f"resume {week.week}"), reason
-            case WeekStatus.ROLLING_BACK if lock is None:
-                reason = f"the rollback of {week.week} was broken off; this goes on going back"
-                return system.type_this(f"resume {week.week}"), reason
-            case WeekStatus.RUNNING | WeekStatus.ROLLING_BACK:
-                seen = system.lease.look()
-                if seen is not None and seen.life == "silent":
-                    reason = f"whoever is at work on {week.week} stands still; this takes over and goes on"
-                    return system.type_this(f"resume {week.week}"), reason
-                return system.type_this("status"), f"{week.week} is at work; look again"
-            case WeekStatus.WAITING:
-                return week.next_command, f"{week.week} waits for {week.waiting_on}"
+        urgent = _urgent(system, week, lock)
+        if urgent:
+            return urgent
     if drift:
         return system.type_this("verify"), "flags have drifted; this names what and where"
     for plan in plans:
         if state.week(plan.week).status in STANDING:
             continue
-        missing = missing_needs(state, plan)
-        if not missing:
-            return system.type_this(
-                f"plan {plan.week}"
-            ), f"{plan.week} is next; this shows what it would change"
+        if not missing_needs(state, plan):
+            return _begin(system, plan)
     return system.type_this("verify"), "every week that has a plan stands; this asks reality again"
+
+
+def _next_of_week(
+    system: System, state: State, plan: WeekPlan, lock: LeaseInfo | None, *, drift: bool
+) -> tuple[str, str]:
+    """As `_next`, where only this week is looked at."""
+    week = state.week(plan.week)
+    urgent = _urgent(system, week, lock)
+    if urgent:
+        return urgent
+    if week.status in STANDING:
+        told = "it has drifted; this names what and where" if drift else "it stands; this asks reality again"
+        return system.type_this(f"verify {plan.week}"), told
+    for need, status in missing_needs(state, plan):
+        return system.type_this(f"status {need}"), f"{plan.week} needs {need}, which is {status}"
+    return _begin(system, plan)
+
+
+def _begin(system: System, plan: WeekPlan) -> tuple[str, str]:
+    return system.type_this(f"plan {plan.week}"), f"{plan.week} is next; this shows what it would change"
+
+
+def _urgent(system: System, week: WeekState, lock: LeaseInfo | None) -> tuple[str, str] | None:
+    """What a week that is neither untouched nor at rest calls for."""
+    match shown(week, lock):
+        case WeekStatus.RESIDUE:
+            return system.type_this(f"rollback {week.week}"), f"{week.week} has a residue; this tries again"
+        case WeekStatus.IN_DOUBT:
+            reason = (
+                f"{week.week} was broken off; this finds out and goes on"
+                if week.in_doubt()
+                else f"{week.week} stopped between two steps; this goes on"
+            )
+            return system.type_this(f"resume {week.week}"), reason
+        case WeekStatus.ROLLING_BACK if lock is None:
+            reason = f"the rollback of {week.week} was broken off; this goes on going back"
+            return system.type_this(f"resume {week.week}"), reason
+        case WeekStatus.RUNNING | WeekStatus.ROLLING_BACK:
+            seen = system.lease.look()
+            if seen is not None and seen.life == "silent":
+                reason = f"whoever is at work on {week.week} stands still; this takes over and goes on"
+                return system.type_this(f"resume {week.week}"), reason
+            return system.type_this("status"), f"{week.week} is at work; look again"
+        case WeekStatus.WAITING:
+            return week.next_command, f"{week.week} waits for {week.waiting_on}"
+    return None

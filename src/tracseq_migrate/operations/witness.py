@@ -41,10 +41,15 @@ def refuse_lost(system: System, ledger: Ledger) -> None:
     """Raise `Residue` where the journal has lost events."""
     text = lost(system, ledger)
     if text:
-        raise Residue(
-            text,
-            state="Nothing was changed; the journal and the log were left as they are.",
-            hint="Put the last good copy of the state folder back, or "
-            f"`{system.type_this('state import FILE')}`; without either, `{system.type_this('state adopt WEEK')}` looks at "
-            f"what is so. If that log is not of this system, move {system.log.path} away.",
-        )
+        raise loss(system, text)
+
+
+def loss(system: System, text: str) -> Residue:
+    """The error of a journal that has lost events; ``text`` is what `lost` said."""
+    return Residue(
+        text,
+        state="Nothing was changed; the journal and the log were left as they are.",
+        hint="Put the last good copy of the state folder back, or "
+        f"`{system.type_this('state import FILE')}`; without either, `{system.type_this('state adopt WEEK')}` looks at "
+        f"what is so. If that log is not of this system, move {system.log.path} away.",
+    )

@@ -27,6 +27,7 @@ from tracseq_migrate.ports.journal import (
 from tracseq_migrate.ports.mark import Unreachable, changes, is_changing
 from tracseq_migrate.ports.people import Asker, Identity, Person
 from tracseq_migrate.ports.services import SYNC, Services, ServiceState
+from tracseq_migrate.ports.sql import Session, Sessions, SqlFailed
 from tracseq_migrate.ports.surroundings import Clock, Committed, Files, Git, Interrupt
 
 __all__ = [
@@ -70,7 +71,10 @@ __all__ = [
     "Routes",
     "ServiceState",
     "Services",
+    "Session",
+    "Sessions",
     "Sighting",
+    "SqlFailed",
     "TableManifest",
     "Unreachable",
     "changes",

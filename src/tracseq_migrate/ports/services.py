@@ -8,7 +8,6 @@ from typing import Protocol
 
 from tracseq_migrate.ports.mark import changes
 
-
 SYNC = "sync"
 """The name under which the one who keeps `sync run` going is asked for, where the environment has one."""
 

@@ -113,7 +113,7 @@ class Session(Protocol):
 
     @changes
     def execute(self, sql: str, parameters: Sequence[object] = (), *, timeout: float | None = None) -> int:
-        """Run a statement, or several without parameters; the number of rows that the last one touched (0 where it touches none)."""
+        """Run a statement, or several without parameters; how many rows the last one touched."""
         ...
 
     def copy_out(self, sql: str) -> AbstractContextManager[Iterator[Block]]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports.sql import Session, Sessions, SqlFailed, Unreachable
-from tracseq_migrate.step import StepFailed
+from tracseq_migrate.replication.control.naming import lock_number
 
 HANDS = 0x7473_4D48
 """First half of the advisory lock that every hand holds, shared, as long as its session lives."""
@@ -32,12 +32,6 @@ _PASSING = frozenset({"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P
 
 def nothing() -> None:
     """What is asked in between where nobody wants to be asked."""
-
-
-def lock_number(replication: str) -> int:
-    """Second half of the lock: PostgreSQL wants a signed number of 32 bits."""
-    number = zlib.crc32(replication.encode())
-    return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def end_leftovers(session: Session, replication: str, *, patience: float = 10.0) -> int:

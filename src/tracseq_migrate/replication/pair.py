@@ -38,6 +38,8 @@ class Mapped:
     forward_only: bool = False
     """Whether A has no home for what becomes of it on B: it is written with every row that comes of A, and compared only as
     long as A is the origin."""
+    text_staged: str = ""
+    """The canonical text over the alias ``b`` of a staged row, which has wire types."""
     assigned: bool = False
     """Whether a wire value becomes one of B's by assignment alone. An explicit cast to ``varchar(n)`` would cut it in silence."""
 
@@ -103,6 +105,17 @@ class Seeded:
 
 
 @frozen
+class Edge:
+    """A foreign key between a moved table and one that is not moved, and what was decided of it."""
+
+    table: str
+    """The table that has the foreign key, for people."""
+    column: str
+    then: Literal["stays", "moves", "dropped"]
+    reason: str
+
+
+@frozen
 class Pair:
     """One table of A and what becomes of it on B."""
 
@@ -127,6 +140,7 @@ class Pair:
     """The side table on B, quoted and qualified: (key columns of B, "column", "value"); empty where nothing is kept."""
     seeded: tuple[Seeded, ...] = ()
     ids: tuple[IdMap, ...] = ()
+    edges: tuple[Edge, ...] = ()
     binary: bool = True
     """Whether the rows can travel in binary; else as text."""
     shared: bool = False

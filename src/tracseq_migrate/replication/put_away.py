@@ -1,8 +1,8 @@
 """What is taken off a table for a while, and put back exactly as it was: triggers, foreign keys, indexes, places of sequences.
 
-Each thing that is taken off leaves a row behind in the same transaction, with the statement that puts it back. Putting back is the
-same the other way round: the statement and the removal of the row are one transaction. So whatever dies in between, the rows
-say what is missing.
+Each thing that is taken off leaves a row behind in the same transaction, with the statement that puts it back. Putting back is
+the same the other way round: the statement and the removal of the row are one transaction. So whatever dies in between, the
+rows say what is missing.
 
 Only what a statement can make again in full is taken off. An index in another tablespace, one that stands for the table's
 replica identity or its clustering, or that something else depends on, stays on.
@@ -15,13 +15,12 @@ from typing import Literal
 
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session, SqlFailed
-from tracseq_migrate.replication.names import literal, ours, quoted
+from tracseq_migrate.replication.control.naming import PUT_AWAY
+from tracseq_migrate.replication.names import literal, quoted
 from tracseq_migrate.replication.pair import Pair
 
 Kind = Literal["index", "constraint", "foreign key", "trigger", "sequence"]
 Side = Literal["a", "b"]
-
-PUT_AWAY = ours("put_away")
 
 _DEPENDENT = "2BP01"
 _IN_USE = "55006"
@@ -116,7 +115,7 @@ def foreign_keys(session: Session, replication: str, pair: Pair) -> list[Thing]:
     for name, definition, comment in session.rows(_FOREIGN_KEYS, [pair.b.relation]):
         statement = f"ALTER TABLE {pair.b.relation} ADD CONSTRAINT {quoted(name)} {definition}"
         if comment:
-            statement += _constraint_comment(pair, name, comment)
+            statement += "; " + constraint_comment(pair.b.relation, name, comment)
         thing = Thing(pair.name, "b", "foreign key", name, statement)
         session.execute(f"ALTER TABLE {pair.b.relation} DROP CONSTRAINT {quoted(name)}")
         things.append(_noted(session, replication, thing))
@@ -156,7 +155,13 @@ def indexes(session: Session, replication: str, pair: Pair) -> list[Thing]:
 
 def _index_things(pair: Pair, found: Sequence[object]) -> Iterator[Thing]:
     name, definition, constraint, kind, whole = (str(each) for each in found[:5])
-    deferrable, deferred, method, comment, remark = found[5], found[6], str(found[7]), str(found[8]), str(found[9])
+    deferrable, deferred, method, comment, remark = (
+        found[5],
+        found[6],
+        str(found[7]),
+        str(found[8]),
+        str(found[9]),
+    )
     if kind in ("", "u") and method == "btree":
         index = definition
         if comment:
@@ -178,7 +183,7 @@ def _index_things(pair: Pair, found: Sequence[object]) -> Iterator[Thing]:
         yield Thing(pair.name, "b", "index", name, index)
         return
     if remark:
-        attach += _constraint_comment(pair, constraint, remark)
+        attach += "; " + constraint_comment(pair.b.relation, constraint, remark)
     yield Thing(pair.name, "b", "constraint", constraint, attach)
 
 
@@ -192,7 +197,9 @@ def sequences(session: Session, replication: str, pair: Pair) -> list[Thing]:
             f" {literal(bool(called))})"
         )
         things.append(
-            _noted(session, replication, Thing(pair.name, "b", "sequence", str(relation), statement, str(last)))
+            _noted(
+                session, replication, Thing(pair.name, "b", "sequence", str(relation), statement, str(last))
+            )
         )
     return things
 
@@ -226,6 +233,14 @@ def put_back(session: Session, replication: str, thing: Thing) -> bool:
     return True
 
 
+def forget(session: Session, replication: str, thing: Thing) -> None:
+    """Remove the note of a thing that is back."""
+    session.execute(
+        f"DELETE FROM {PUT_AWAY} WHERE replication = $1 AND pair = $2 AND side = $3 AND kind = $4 AND name = $5",
+        [replication, thing.pair, thing.side, thing.kind, thing.name],
+    )
+
+
 def _noted(session: Session, replication: str, thing: Thing) -> Thing:
     session.execute(
         f"INSERT INTO {PUT_AWAY} (replication, pair, side, kind, name, definition, was) VALUES ($1, $2, $3, $4, $5, $6, $7)"
@@ -235,5 +250,6 @@ def _noted(session: Session, replication: str, thing: Thing) -> Thing:
     return thing
 
 
-def _constraint_comment(pair: Pair, name: str, comment: str) -> str:
-    return f"; COMMENT ON CONSTRAINT {quoted(name)} ON {pair.b.relation} IS {literal(comment)}"
+def constraint_comment(relation: str, name: str, comment: str) -> str:
+    """The statement that puts a comment back."""
+    return f"COMMENT ON CONSTRAINT {quoted(name)} ON {relation} IS {literal(comment)}"

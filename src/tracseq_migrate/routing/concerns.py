@@ -1,4 +1,7 @@
-"""What is asked before a flip: the store can be written, every instance follows it, and what would be stranded can be counted."""
+"""What is asked before a flip: the store can be written, every instance follows it, and what would be stranded can be counted.
+
+And before one is taken back: that the instances, which are started anew for it, will start.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +55,24 @@ def before_flip(
             found.append(Concern(question, "unknown", text, f"Make database {database} readable."))
     return found or [
         Concern(question, "pass", f"every instance knows the flags and follows {ctx.flags.location}")
+    ]
+
+
+def before_return(ctx: StepContext, question: str, restored: Mapping[str, object]) -> list[Concern]:
+    """What stands in the flag file, beside the flags that are ``restored``, with which no instance would start anew."""
+    try:
+        store = ctx.flags.read()
+    except InvalidSetup:
+        return []  # going back finds out, and changes nothing before it can read it
+    return [
+        Concern(
+            question,
+            "fail",
+            f"{store.location}:{store.lines[flag]}: {flag} is {value!r}, with which the gateway does not start",
+            f"Write `{flag}=true` or `{flag}=false`.",
+        )
+        for flag, value in store.values.items()
+        if flag in ctx.routes and flag not in restored and "$" not in value and values.read(value) is None
     ]
 
 

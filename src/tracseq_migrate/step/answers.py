@@ -192,6 +192,10 @@ class LossRefused(Exception):
         self.losses = tuple(losses)
 
 
+class BrokenOff(Exception):
+    """A signal asked to stop, and the step stopped where it can go on from: `resume` takes it up there."""
+
+
 @frozen
 class Concern:
     """A question that a step wants answered before anything changes; only ``pass`` passes."""

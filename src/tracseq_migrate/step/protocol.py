@@ -113,6 +113,10 @@ class Step(BaseModel, ABC):
         """What can be found out before anything changes that would make this step fail, or change nothing."""
         return []
 
+    def concerns_of_return(self, ctx: StepContext, undo: Undo) -> list[Concern]:
+        """What can be found out before anything goes back that would break more than `revert` mends."""
+        return []
+
     def touches(self) -> frozenset[str]:
         """The resources that it changes; steps of one parallel group must be disjoint."""
         return frozenset()

@@ -107,6 +107,11 @@ class FlagsStep(Step):
         stores, uncounted = self._stores(ctx), self._uncounted(ctx)
         return concerns.before_flip(ctx, self.title, self.set_, stores=stores, uncounted=uncounted)
 
+    def concerns_of_return(self, ctx: StepContext, undo: Undo) -> list[Concern]:
+        return concerns.before_return(
+            ctx, f"{self.title}: the gateway starts with the flag file", undo["values"]
+        )
+
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         try:
             store = ctx.flags.read()

@@ -17,7 +17,7 @@ from tracseq_migrate.operations.execution.outcome import FAILURES, Failed, Pause
 from tracseq_migrate.operations.execution.scene import Scene, lines_of
 from tracseq_migrate.operations.signing import sign
 from tracseq_migrate.plan import StepEntry
-from tracseq_migrate.step import EffectKind, Evidence, Found, Undo, WaitingOn
+from tracseq_migrate.step import BrokenOff, EffectKind, Evidence, Found, Undo, WaitingOn
 
 _HEARING = 0.2
 """Seconds after which a signal is heard at the latest while nothing but time passes."""
@@ -149,7 +149,11 @@ class Forward:
                 attempt=number,
             )
         )
-        done = entry.step.apply(ctx, undo)
+        try:
+            done = entry.step.apply(ctx, undo)
+        except BrokenOff:
+            self._scene.stop_if_asked()
+            raise
         if isinstance(done, WaitingOn):
             if not self._answered(entry, done):
                 return self._wait(entry, done)

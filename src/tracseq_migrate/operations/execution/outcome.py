@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tracseq_migrate.errors import CouldNotReach, InvalidSetup, StepFailed
-from tracseq_migrate.ports import Unreachable
+from tracseq_migrate.ports import SqlFailed, Unreachable
 
-FAILURES = (StepFailed, Unreachable, InvalidSetup, CouldNotReach)
+FAILURES = (StepFailed, Unreachable, SqlFailed, InvalidSetup, CouldNotReach)
 """What a step's verb may raise to say that it failed. Everything else that it raises ends the execution."""
 
 

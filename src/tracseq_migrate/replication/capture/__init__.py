@@ -1,8 +1,8 @@
 """Capture: triggers that write the key of every changed row into a log; and fences, that refuse changes.
 
-The log has keys and nothing else. What a row holds is read when it is carried over, in one snapshot with the log, so that no value
-can be missing from it, and a row that changed a hundred times travels once. Both capture and fence are made days before they count,
-and only enabled and disabled later: that lets readers pass.
+The log has keys and nothing else. What a row holds is read when it is carried over, in one snapshot with the log, so that no
+value can be missing from it, and a row that changed a hundred times travels once. Both capture and fence are made days before
+they count, and only enabled and disabled later: that lets readers pass.
 """
 
 from tracseq_migrate.replication.capture.fence import (
@@ -14,7 +14,6 @@ from tracseq_migrate.replication.capture.fence import (
 )
 from tracseq_migrate.replication.capture.recording import (
     Side,
-    State,
     create,
     disable,
     drop,
@@ -23,6 +22,7 @@ from tracseq_migrate.replication.capture.recording import (
     log_table,
     state,
 )
+from tracseq_migrate.replication.capture.triggers import State
 
 __all__ = [
     "Side",

@@ -1,4 +1,4 @@
-"""The fence of a table: while it is up, every change is refused, with an error that says who owns the rows and that one may retry."""
+"""The fence of a table: while it is up, every change is refused, with an error that says who owns the rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from tracseq_migrate.replication.capture.triggers import (
     PATIENCE,
     Member,
     State,
-    ensure_schema,
     locked,
     make,
     members,
@@ -19,6 +18,7 @@ from tracseq_migrate.replication.capture.triggers import (
     switch,
     take_off,
 )
+from tracseq_migrate.replication.control.tables import ensure_schema
 from tracseq_migrate.replication.names import literal, ours
 from tracseq_migrate.replication.pair import Pair, Replication
 

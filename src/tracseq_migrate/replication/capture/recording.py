@@ -11,7 +11,6 @@ from tracseq_migrate.replication.capture.triggers import (
     PATIENCE,
     Member,
     State,
-    ensure_schema,
     locked,
     make,
     members,
@@ -20,6 +19,7 @@ from tracseq_migrate.replication.capture.triggers import (
     take_off,
 )
 from tracseq_migrate.replication.catalog.model import Column, Table
+from tracseq_migrate.replication.control.tables import ensure_schema
 from tracseq_migrate.replication.names import literal, ours, quoted
 from tracseq_migrate.replication.pair import Pair, Replication
 
@@ -96,7 +96,10 @@ def create(
 
 
 def enable(session: Session, replication: Replication, pair: Pair, side: Side) -> None:
-    """Let the triggers write, whatever the writer's `session_replication_role` is. Within the caller's transaction, or one of its own."""
+    """Let the triggers write, whatever the writer's `session_replication_role` is.
+
+    Within the caller's transaction, or one of its own.
+    """
     _switch(session, replication, pair, side, always=True)
 
 
@@ -158,7 +161,7 @@ def _row_body(log: str, table: Table, key: tuple[str, ...]) -> str:
     return f"""
 BEGIN
     IF TG_OP = 'UPDATE' THEN
-        IF ROW({old}) OPERATOR(pg_catalog.*<>) ROW({new}) THEN
+        IF ROW({old})::record OPERATOR(pg_catalog.*<>) ROW({new})::record THEN
             INSERT INTO {log} ({names}) VALUES ({old});
         END IF;
         INSERT INTO {log} ({names}) VALUES ({new});

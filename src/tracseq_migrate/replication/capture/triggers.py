@@ -10,7 +10,8 @@ from typing import Literal
 from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session, SqlFailed
-from tracseq_migrate.replication.names import SCHEMA, literal, quoted
+from tracseq_migrate.replication.blockers import blockers
+from tracseq_migrate.replication.names import literal, quoted
 
 State = Literal["absent", "disabled", "enabled", "mixed"]
 """``mixed``: not the same on all of the tables, or not ``ENABLE ALWAYS``."""
@@ -86,7 +87,7 @@ def _on(session: Session, relation: str) -> dict[str, str]:
     found = session.rows(
         f"""
         SELECT tgname, CASE WHEN tgenabled = 'D' THEN 'D' WHEN tgenabled = 'A' THEN 'A' ELSE 'O' END
-        FROM pg_trigger WHERE tgrelid = {_oid(relation)} AND NOT tgisinternal
+        FROM pg_trigger WHERE tgrelid = {_oid(relation)} AND (NOT tgisinternal OR tgparentid <> 0)
         """
     )
     return dict(found)
@@ -126,7 +127,7 @@ def locked(
                 raise
             if time.monotonic() >= until:
                 raise StepFailed(
-                    f"{session.what}: {relation} was not free for {patience:g} s: {_holders(session, relation)}",
+                    f"{session.what}: {relation} was not free for {patience:g} s. {blockers(session)}".rstrip(),
                     hint="Wait until these sessions have ended their transactions, or end them, and try again.",
                 ) from None
             time.sleep(pause)
@@ -142,26 +143,3 @@ def locked(
         session.rollback()
         raise
     session.commit()
-
-
-def _holders(session: Session, relation: str) -> str:
-    rows = session.rows(
-        f"""
-        SELECT DISTINCT a.pid, coalesce(a.usename, ''), coalesce(a.application_name, ''),
-            coalesce(a.client_addr::text, 'a local socket'), coalesce(round(extract(epoch FROM now() - a.xact_start)), 0)::bigint
-        FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
-        WHERE l.locktype = 'relation' AND l.granted AND l.relation = {_oid(relation)} AND a.pid <> pg_backend_pid()
-            AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        ORDER BY 5 DESC LIMIT 5
-        """
-    )
-    shown = [
-        f"process {pid} of {user or 'nobody'} ({application or 'no application name'}, {address}), in a transaction for {age} s"
-        for pid, user, application, address, age in rows
-    ]
-    return "; ".join(shown) or "whoever held it has gone by now"
-
-
-def ensure_schema(session: Session) -> None:
-    if not session.rows(f"SELECT FROM pg_namespace WHERE nspname = {literal(SCHEMA)}"):
-        session.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(SCHEMA)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.replication.catalog.model import (
     Catalog,
     Column,
@@ -47,23 +48,32 @@ def table_shape(table: Table) -> dict[str, Any]:
     }
 
 
-def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """What differs between two shapes, a line each, for people: ``tables users columns email type full: …``."""
+@frozen
+class Difference:
+    """One thing that two shapes do not agree on; ``was`` or ``now`` is None where it is not there at all."""
+
+    path: tuple[str, ...]
+    was: Any
+    now: Any
+
+    def __str__(self) -> str:
+        where = " ".join(self.path)
+        if self.now is None:
+            return f"{where} is gone"
+        return f"{where} is new" if self.was is None else f"{where} was {self.was!r} and is {self.now!r}"
+
+
+def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Difference]:
+    """What differs between two shapes; the text of each is for people: ``tables users columns email type full was …``."""
     return list(_apart((), before, after))
 
 
-def _apart(path: tuple[str, ...], before: Any, after: Any) -> Iterator[str]:
+def _apart(path: tuple[str, ...], before: Any, after: Any) -> Iterator[Difference]:
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for name in sorted({*before, *after}):
-            here = (*path, name)
-            if name not in after:
-                yield f"{' '.join(here)} is gone"
-            elif name not in before:
-                yield f"{' '.join(here)} is new"
-            else:
-                yield from _apart(here, before[name], after[name])
+            yield from _apart((*path, name), before.get(name), after.get(name))
     elif before != after:
-        yield f"{' '.join(path)} was {before!r} and is {after!r}"
+        yield Difference(path, before, after)
 
 
 def _type(given: Type) -> dict[str, Any]:
@@ -92,7 +102,12 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _index(index: Index) -> dict[str, Any]:
-    return {"definition": index.definition, "valid": index.valid, "constraint": index.constraint}
+    return {
+        "unique": index.unique,
+        "definition": index.definition,
+        "valid": index.valid,
+        "constraint": index.constraint,
+    }
 
 
 def _constraint(constraint: Constraint) -> dict[str, Any]:

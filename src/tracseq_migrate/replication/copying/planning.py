@@ -8,6 +8,7 @@ once, whichever snapshot each chunk has.
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session
@@ -124,9 +125,6 @@ def _rising(session: Session, pair: Pair, bounds: list[str]) -> list[str]:
     """The bounds, once the server has said that each is less than the next, by the operator that cuts the table."""
     if len(bounds) < 2:
         return bounds
-    pairs = " AND ".join(
-        f"({_values(pair, one)}) < ({_values(pair, two)})"
-        for one, two in zip(bounds, bounds[1:], strict=False)
-    )
+    pairs = " AND ".join(f"({_values(pair, one)}) < ({_values(pair, two)})" for one, two in pairwise(bounds))
     ((rises,),) = session.rows(f"SELECT {pairs}")
     return bounds if rises else []

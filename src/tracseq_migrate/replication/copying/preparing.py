@@ -8,19 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports.sql import Session, SqlFailed, transaction
-from tracseq_migrate.replication import put_away
+from tracseq_migrate.replication import capture, put_away
 from tracseq_migrate.replication.blockers import blockers
-from tracseq_migrate.replication.capture import naming as capture_names
 from tracseq_migrate.replication.catalog.model import Column, Table
 from tracseq_migrate.replication.control import ownership
+from tracseq_migrate.replication.control.naming import ASIDE, CHUNK
 from tracseq_migrate.replication.copying.planning import Plan, plan
-from tracseq_migrate.replication.names import listed, literal, ours, quoted
+from tracseq_migrate.replication.names import listed, literal, quoted
 from tracseq_migrate.replication.pair import IdMap, Pair, Replication
-from tracseq_migrate.step import StepFailed
-
-CHUNK = ours("chunk")
-ASIDE = ours("aside")
 
 _LOCK_PATIENCE = 120.0
 _MOST_NAMED = 5
@@ -33,21 +30,9 @@ def captured(session: Session, replication: Replication) -> None:
         StepFailed: the triggers of a pair are missing, or do not fire for everybody.
     """
     for pair in replication.pairs:
-        wanted = {
-            capture_names.bounded(prefix, replication.name, pair.name)
-            for prefix in (capture_names.TRIGGER, capture_names.TRUNCATION)
-        }
-        found = {
-            str(name)
-            for (name,) in session.rows(
-                "SELECT tgname::text FROM pg_catalog.pg_trigger WHERE tgrelid = $1::pg_catalog.regclass AND tgenabled = 'A'",
-                [pair.a.relation],
-            )
-        }
-        if not wanted <= found:
+        if (found := capture.state(session, replication, pair, "a")) != "enabled":
             raise StepFailed(
-                f"{session.what}: changes of {pair.a.name} are not captured ({', '.join(sorted(wanted - found))} is not there,"
-                " or not enabled always)",
+                f"{session.what}: changes of {pair.a.name} are not captured (its triggers are {found})",
                 hint="Nothing is copied without capture, since what is written meanwhile would be lost."
                 " Roll back, and run the week again.",
             )
@@ -173,7 +158,7 @@ def _seeds(b: Session, replication: str, pair: Pair) -> None:
         )
     if not taken:
         return
-    for table, count in dependents(b, replication, pair, taken):
+    for table, count in dependents(b, pair, taken):
         raise StepFailed(
             f"{b.what}: {count} rows of {table} refer to rows of {pair.b.name} that were seeded and would be replaced",
             hint=f"Remove those rows of {table}, or keep the seeded ones (`then: keep`).",
@@ -187,7 +172,7 @@ def _seeds(b: Session, replication: str, pair: Pair) -> None:
     b.execute(f"DELETE FROM {pair.b.relation} AS b WHERE {taken}")
 
 
-def dependents(b: Session, replication: str, pair: Pair, which: str) -> list[tuple[str, int]]:
+def dependents(b: Session, pair: Pair, which: str) -> list[tuple[str, int]]:
     """Tables outside of the set whose rows refer to those rows of B's table, by foreign keys that are there now."""
     keys = b.rows(
         """

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 _TOKEN = re.compile(
     r"""
-      (?P<text>[eE]?'(?:[^'\\]|''|\\.)*')        # a literal; backslashes are skipped with what follows them
+      (?P<text>\b[eE]'(?:[^'\\]|''|\\.)*'|'(?:[^']|'')*')
     | (?P<dollar>\$(?P<tag>[A-Za-z_]*)\$.*?\$(?P=tag)\$)
     | (?P<column>\b(?P<alias>[ab])\s*\.\s*(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[A-Za-z_][A-Za-z0-9_$]*)))
     | (?P<name>"(?:[^"]|"")*")
@@ -19,14 +19,29 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_CHANGING = frozenset(
-    "now current_timestamp current_date current_time localtime localtimestamp clock_timestamp statement_timestamp"
-    " transaction_timestamp timeofday random random_normal gen_random_uuid uuidv4 uuidv7 uuid_generate_v4 uuid_generate_v1 nextval"
-    " currval lastval setval txid_current pg_current_xact_id current_setting set_config current_user session_user user"
-    " pg_backend_pid inet_client_addr age".split()
+_WORDS = frozenset(
+    {
+        *("current_timestamp", "current_date", "current_time", "localtime", "localtimestamp"),
+        *("user", "current_user", "session_user", "current_role", "current_catalog"),
+    }
 )
+"""Those that need no parentheses."""
+_CHANGING = _WORDS | {
+    *("now", "clock_timestamp", "statement_timestamp", "transaction_timestamp", "timeofday", "age"),
+    *(
+        "random",
+        "random_normal",
+        "gen_random_uuid",
+        "uuidv4",
+        "uuidv7",
+        "uuid_generate_v4",
+        "uuid_generate_v1",
+    ),
+    *("nextval", "currval", "lastval", "setval", "txid_current", "pg_current_xact_id"),
+    *("current_setting", "set_config", "pg_backend_pid", "inet_client_addr"),
+}
 """What gives another value another time, elsewhere or for somebody else. `age` does with one argument."""
-_READING = frozenset({"select", "table", "values", "with"})
+_READING = frozenset({"select", "table"})
 _PAIRS = {")": "(", "]": "["}
 
 
@@ -49,12 +64,8 @@ def complaints(expression: str, *, aliases: str = "", steady: bool = True) -> It
         steady: whether it must give the same value whenever and wherever it is evaluated.
     """
     open_: list[str] = []
-    end = 0
     for token in _TOKEN.finditer(expression):
-        between = expression[end : token.start()]
         end = token.end()
-        if between.strip("\0 \t\r\n") and "\\" in between:
-            yield "a backslash stands outside of a text", "put it into a text, or take it out"
         kind, text = str(token.lastgroup), token.group()
         if token["comment"]:
             yield "a comment stands in an expression", "put it into the file's own comments"
@@ -104,7 +115,25 @@ def _steady(word: str, rest: str) -> bool:
             if depth <= 0:
                 return False
         return False
-    if word.lower() in ("user", "current_user", "session_user", "current_date", "current_time", "current_timestamp",
-                        "localtime", "localtimestamp"):  # fmt: skip
-        return False
-    return not rest.lstrip().startswith("(")
+    return word.lower() not in _WORDS and not rest.lstrip().startswith("(")
+
+
+_CALL = re.compile(
+    r"""(?:(?:"(?P<q>[^"]+)"|\b(?P<s>[A-Za-z_][A-Za-z0-9_$]*))\s*\.\s*)?\b(?P<f>[A-Za-z_][A-Za-z0-9_$]*)\s*\("""
+)
+
+
+def functions_of(expression: str) -> list[tuple[str, str]]:
+    """What looks like a call: schema (empty where there is none) and name, each once."""
+    bare = "".join(
+        " " if token["text"] or token["dollar"] else token.group() for token in _pieces(expression)
+    )
+    found = {
+        ((call["q"] or call["s"] or "").lower(), call["f"].lower()): None for call in _CALL.finditer(bare)
+    }
+    return [each for each in found if each[0] not in ("a", "b")]
+
+
+def _pieces(expression: str) -> Iterator[re.Match[str]]:
+    """The expression in pieces, what is no token among them."""
+    return re.finditer(_TOKEN.pattern + r"| (?P<other>.)", expression, _TOKEN.flags)

@@ -80,8 +80,10 @@ def passes_binary(given: Type, wire: str) -> bool:
     return wire == base.name
 
 
-def text_of(expression: str, wire: str) -> str:
+def text_of(expression: str, wire: str, *, absent_is_null: bool = False) -> str:
     """The canonical text of an expression of a wire type: the same for equal values, whatever their column's length or scale."""
+    if absent_is_null:
+        return f"jsonb_strip_nulls({expression})::text"
     if wire == "text":
         return expression
     if wire == _NUMERIC:
@@ -96,8 +98,9 @@ def text_of(expression: str, wire: str) -> str:
 
 
 def cast(expression: str, wire: str) -> str:
-    """An expression as one of a wire type, in parentheses."""
-    return f"({expression})::{wire}"
+    """An expression as one of a wire type; a column stands as it is."""
+    bare = expression.startswith(("a.", "b.")) and expression.endswith('"') and expression.count('"') == 2
+    return f"{expression}::{wire}" if bare else f"({expression})::{wire}"
 
 
 def loses(source: Type, target: Type) -> str:
@@ -116,7 +119,11 @@ def loses(source: Type, target: Type) -> str:
     if given.kind == "enum" and is_text(target):
         longest = max((len(label) for label in given.labels), default=0)
         most = length_of(target)
-        return f"{target.full} is too short for some of its labels" if most is not None and longest > most else ""
+        return (
+            f"{target.full} is too short for some of its labels"
+            if most is not None and longest > most
+            else ""
+        )
     if wanted.kind == "enum":
         return f"a {source.full} can be something else than a label of {target.full}"
     if given.kind == "array" and wanted.kind == "array" and given.element and wanted.element:
@@ -127,7 +134,11 @@ def loses(source: Type, target: Type) -> str:
     if wanted.name in _WIDER.get(given.name, ()):
         if wanted.name == _NUMERIC and wanted.modifier >= 4:
             precision, scale = _precision(wanted)
-            return f"{target.full} has too few digits" if precision - scale < _DIGITS.get(given.name, 1000) else ""
+            return (
+                f"{target.full} has too few digits"
+                if precision - scale < _DIGITS.get(given.name, 1000)
+                else ""
+            )
         if is_text(target):
             most = length_of(target)
             needed = _LENGTHS.get(given.name)
@@ -145,7 +156,10 @@ def _is_citext(base: Type) -> bool:
 
 def _shorter(source: Type, target: Type) -> str:
     given, wanted = length_of(source), length_of(target)
-    if base_of(target).name in ("bpchar", "character") and base_of(source).name not in ("bpchar", "character"):
+    if base_of(target).name in ("bpchar", "character") and base_of(source).name not in (
+        "bpchar",
+        "character",
+    ):
         return f"{target.full} drops the blanks at a text's end"
     if wanted is not None and (given is None or given > wanted):
         return f"it holds {'any length' if given is None else f'up to {given} characters'}, and {target.full} only {wanted}"
@@ -164,7 +178,9 @@ def _narrower(given: Type, wanted: Type) -> str:
         return f"{wanted.full} has too few digits" if most - places < precision - scale else ""
     if given.name.startswith(("timestamp", "time")):
         own = 6 if given.modifier < 0 else given.modifier
-        return f"{wanted.full} rounds to {wanted.modifier} places of a second" if wanted.modifier < own else ""
+        return (
+            f"{wanted.full} rounds to {wanted.modifier} places of a second" if wanted.modifier < own else ""
+        )
     if given.name == "bit varying" and 0 <= given.modifier <= wanted.modifier:
         return ""
     return f"{wanted.full} is not {given.full}"

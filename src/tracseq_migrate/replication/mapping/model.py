@@ -41,6 +41,8 @@ class ColumnEntry(Written):
     """Whether A's whole value goes into the side table as well."""
     default: Sql | None = None
     """What a null becomes: an expression that reads nothing."""
+    absent_is_null: bool = False
+    """Of a jsonb: whether a key that is null and one that is not there are the same, so that no comparison tells them apart."""
     zone: Word | None = None
     """The time zone in which A's timestamps were meant."""
     ids: Word | None = None
@@ -69,7 +71,7 @@ class BackEntry(Written):
     refuse: Sql | None = None
     """A condition over b and a under which there is no way back."""
     unfit: Reason | None = None
-    """Declares that what does not fit A's column (too long, too large, null) is refused on the way back, and why that is right."""
+    """Declares that what does not fit A's column (too long, too large, null) is refused on the way back; why that is right."""
     because: Reason | None = None
     """Why it is so."""
 
@@ -123,9 +125,13 @@ class TableEntry(Written):
     """B's column: A's column; both primary keys by default."""
     where: Filter | None = None
     """Which rows move, where not all do."""
-    columns: dict[str, Annotated[ColumnEntry, BeforeValidator(lambda given: _from(given))]] = Field(min_length=1)
+    columns: dict[str, Annotated[ColumnEntry, BeforeValidator(lambda given: _from(given))]] = Field(
+        min_length=1
+    )
     """B's column: where it comes from; a plain name is A's column."""
-    back: dict[str, Annotated[BackEntry, BeforeValidator(lambda given: _expression(given))]] = Field(default_factory=dict)
+    back: dict[str, Annotated[BackEntry, BeforeValidator(lambda given: _expression(given))]] = Field(
+        default_factory=dict
+    )
     """A's column: what it becomes on the way back, where that does not follow by itself."""
     left_behind: dict[str, Reason] = Field(default_factory=dict)
     """A's columns that stay in A and go when A goes, each with a reason."""

@@ -1,0 +1,361 @@
+"""Bringing a replication to life, looking at one, comparing it, taking it away: the engines of this room, one after the other.
+
+Every stage can be done again and goes on where it was, so that whoever was killed anywhere begins at the top. What is reached
+is in the databases themselves; the caller is told, for its journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from tracseq_migrate import duration
+from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.frozen import frozen
+from tracseq_migrate.ports import Clock
+from tracseq_migrate.ports.sql import Session, Sessions
+from tracseq_migrate.replication import capture
+from tracseq_migrate.replication.applying import Applier
+from tracseq_migrate.replication.building import Built, build
+from tracseq_migrate.replication.catalog.reading import read as read_catalog
+from tracseq_migrate.replication.catalog.shape import differences
+from tracseq_migrate.replication.comparing import Comparison, Snapshots, compare
+from tracseq_migrate.replication.control import leading, ownership, phases, tables
+from tracseq_migrate.replication.copying import Copied, copy
+from tracseq_migrate.replication.copying.progress import Progress
+from tracseq_migrate.replication.pair import Direction, Replication
+from tracseq_migrate.replication.reverting import revert
+from tracseq_migrate.step import Evidence
+
+CONNECT = 15.0
+"""Seconds within which a database must take a connection."""
+LEAD = 30.0
+"""Seconds that whoever applies at the moment has to make way."""
+_PAUSE = 0.1
+
+
+@frozen
+class Stage:
+    """Something durable that was reached."""
+
+    name: str
+    data: Mapping[str, Any]
+
+
+@frozen
+class Brought:
+    """What it came to."""
+
+    copied: Copied
+    built: Built
+    applied: int
+    seconds_behind: float
+
+    def evidence(self) -> list[Evidence]:
+        """For the journal and the log."""
+        rows, size = self.copied.rows, self.copied.bytes
+        rate = f", {rows / self.copied.seconds:,.0f} rows/s" if self.copied.seconds > 0.5 else ""
+        lines = [
+            Evidence(
+                f"copied {rows:,} rows ({size:,} bytes) in {duration.show(self.copied.seconds)}{rate}",
+                {
+                    "rows": rows,
+                    "bytes": size,
+                    "seconds": round(self.copied.seconds, 3),
+                    "chunks": self.copied.chunks,
+                },
+            )
+        ]
+        if self.built.objects:
+            lines.append(
+                Evidence(
+                    f"put back {len(self.built.objects)} indexes and constraints in {duration.show(self.built.seconds)}",
+                    {"objects": list(self.built.objects), "seconds": round(self.built.seconds, 3)},
+                )
+            )
+        lines.append(
+            Evidence(
+                f"carried {self.applied:,} changes over; {duration.show(self.seconds_behind)} behind",
+                {"applied": self.applied, "behind_seconds": round(self.seconds_behind, 3)},
+            )
+        )
+        return lines
+
+
+@contextmanager
+def led(
+    sessions: Sessions,
+    replication: Replication,
+    direction: Direction,
+    epoch: int,
+    *,
+    patience: float = LEAD,
+    check: Callable[[], None],
+) -> Iterator[Applier]:
+    """An applier whose session leads; whoever led before pauses, and goes on afterwards.
+
+    Raises:
+        StepFailed: the one who leads did not make way; says who it is.
+        Unreachable: a database cannot be reached.
+    """
+    a, b = replication.database_a, replication.database_b
+    origin, destination = (a, b) if direction == "forward" else (b, a)
+    with (
+        sessions.open(destination, purpose="apply", timeout=CONNECT) as writes,
+        leading.wanting(writes, replication.name, patience=patience, check=check),
+        sessions.open(origin, purpose="apply: read", timeout=CONNECT) as reads,
+        sessions.open(origin, purpose="apply: log", timeout=CONNECT) as sweeps,
+    ):
+        yield Applier(reads, sweeps, writes, replication, direction, epoch)
+
+
+def bring(
+    sessions: Sessions,
+    replication: Replication,
+    *,
+    jobs: int,
+    lag: float,
+    by: str,
+    clock: Clock,
+    check: Callable[[], None],
+    told: Callable[[str], None],
+    reached: Callable[[Stage], None],
+) -> Brought:
+    """Capture, copy, build, and follow until the destination is at most ``lag`` seconds behind. Nothing is compared here.
+
+    Args:
+        jobs: connections that copy and build at once.
+        by: who does it, for those who find it in the databases.
+        check: called often; may raise, and then everything that was done stays, to be gone on with.
+        told: a line about how far it is.
+        reached: something durable was reached.
+
+    Raises:
+        StepFailed: what stands in the way, and what to do.
+        Displaced: somebody else has claimed the replication meanwhile.
+        SqlFailed, Unreachable: a database refused, or is away.
+    """
+
+    def progress(seen: Progress) -> None:
+        told(seen.text)
+
+    with (
+        sessions.open(replication.database_a, purpose="replicate", timeout=CONNECT) as a,
+        sessions.open(replication.database_b, purpose="replicate", timeout=CONNECT) as b,
+    ):
+        tables.install(a, replication.name, "a")
+        tables.install(b, replication.name, "b")
+        claim = ownership.claim(a, b, replication.name, by=by)
+        for side, row in (("a", claim.a), ("b", claim.b)):
+            if (row.owner, row.direction) != ("a", "forward"):
+                raise StepFailed(
+                    f"{replication.name} has been cut over already (side {side}: owner {row.owner}, direction {row.direction})",
+                    hint="`tracseq-migrate status` says what it is at.",
+                )
+        reached(Stage("claimed", {"epoch": claim.epoch}))
+        _capture(a, b, replication, claim.epoch, check, told)
+        reached(Stage("captured", {}))
+        copied = copy(sessions, replication, claim.epoch, workers=jobs, check=check, told=progress)
+        reached(Stage("copied", {"rows": copied.rows, "bytes": copied.bytes}))
+        with led(sessions, replication, "forward", claim.epoch, check=check) as applier:
+            applied = applier.drain(check=check).read
+            built = Built((), 0.0)
+            if any(each.phase == "copied" for each in phases.everything(b, replication.name).values()):
+                # Unique values and parents are whole only where all of the log up to one moment is applied; and nobody applies
+                # more of it while this session leads.
+                with applier.align() as aligned:
+                    applied += aligned.read
+                built = build(sessions, replication, claim.epoch, workers=jobs, check=check, told=progress)
+            reached(Stage("built", {"objects": len(built.objects)}))
+            told("catching up with what changed meanwhile")
+            behind = lag + 1.0
+            while behind > lag:
+                check()
+                batch = applier.batch()
+                applied += batch.read
+                behind = batch.oldest_seconds if batch.read or batch.remaining else 0.0
+                if behind > lag and not batch.read:
+                    clock.sleep(_PAUSE)
+        b.begin()
+        ownership.hold(b, replication.name, claim.epoch, "forward")
+        for pair in replication.pairs:
+            phases.write(b, replication.name, pair.name, "following")
+        b.commit()
+        reached(Stage("following", {"behind_seconds": round(behind, 3)}))
+    return Brought(copied, built, applied, behind)
+
+
+def _capture(
+    a: Session,
+    b: Session,
+    replication: Replication,
+    epoch: int,
+    check: Callable[[], None],
+    told: Callable[[str], None],
+) -> None:
+    for pair in replication.pairs:
+        check()
+        told(f"recording changes of {pair.a.name}")
+        capture.create(a, replication, pair, "a", enabled=True)
+        if phases.read(b, replication.name, pair.name) is None:
+            b.begin()
+            ownership.hold(b, replication.name, epoch, "forward")
+            phases.write(b, replication.name, pair.name, "captured")
+            b.commit()
+
+
+@frozen
+class Seen:
+    """What the two databases know of a replication."""
+
+    a: ownership.Ownership | None
+    b: ownership.Ownership | None
+    phases: Mapping[str, phases.PairPhase]
+
+    @property
+    def nothing(self) -> bool:
+        """Neither side knows of it."""
+        return self.a is None and self.b is None
+
+    @property
+    def following(self) -> bool:
+        """Every table follows its source; A is the owner."""
+        rows = (self.a, self.b)
+        owned = all(row is not None and (row.owner, row.direction) == ("a", "forward") for row in rows)
+        return owned and bool(self.phases) and all(each.phase == "following" for each in self.phases.values())
+
+    @property
+    def text(self) -> str:
+        if self.nothing:
+            return "neither database knows of it"
+        if not self.phases:
+            return "it was begun, and nothing is copied yet"
+        return ", ".join(f"{pair} is {each.phase}" for pair, each in self.phases.items())
+
+
+def look(sessions: Sessions, name: str, database_a: str, database_b: str, *, patience: float) -> Seen:
+    """What the two databases know of a replication of this name. Raises `Unreachable`, `SqlFailed`."""
+    with (
+        sessions.open(database_a, purpose="look", timeout=CONNECT, patience=patience) as a,
+        sessions.open(database_b, purpose="look", timeout=CONNECT, patience=patience) as b,
+    ):
+        return Seen(ownership.read(a, name), ownership.read(b, name), phases.everything(b, name))
+
+
+def compare_aligned(
+    sessions: Sessions,
+    replication: Replication,
+    *,
+    patience: float,
+    only: Sequence[str] = (),
+    limit: int = 20,
+    values: bool = False,
+    check: Callable[[], None],
+) -> Comparison:
+    """Compare both sides as of one moment, exactly, while people write.
+
+    Args:
+        only: names of pairs; all of them where this is empty.
+        limit: how many differences of each table are listed.
+
+    Raises:
+        StepFailed: there is no replication to align, or whoever applies does not make way.
+        SqlFailed, Unreachable: a database could not be asked.
+    """
+
+    @contextmanager
+    def aligning() -> Iterator[Snapshots]:
+        with sessions.open(replication.database_b, purpose="compare", timeout=CONNECT) as b:
+            row = ownership.read(b, replication.name)
+        if row is None:
+            raise StepFailed(f"{replication.database_b} knows of no replication {replication.name}")
+        direction = row.direction
+        with (
+            led(sessions, replication, direction, row.epoch, patience=patience, check=check) as applier,
+            applier.align() as aligned,
+            sessions.open(replication.database_a, purpose="compare", timeout=CONNECT) as one,
+            sessions.open(replication.database_b, purpose="compare", timeout=CONNECT) as two,
+        ):
+            ids = (aligned.origin, aligned.destination)
+            for session, snapshot in zip(
+                (one, two), ids if direction == "forward" else ids[::-1], strict=True
+            ):
+                session.begin("REPEATABLE READ", read_only=True)
+                session.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+            try:
+                yield Snapshots(one, two, exact=True)
+            finally:
+                one.rollback()
+                two.rollback()
+
+    return compare(replication, aligning, tables=only, limit=limit, values=values, check=check)
+
+
+def take_back(
+    sessions: Sessions,
+    replication: Replication,
+    *,
+    by: str,
+    before: Mapping[str, Any],
+    told: Callable[[str], None],
+) -> list[Evidence]:
+    """Take capture and copied rows away, and see that both databases are as they were.
+
+    Args:
+        before: the shapes of both catalogs before the first step, by side; empty where they are not known any more.
+
+    Raises:
+        StepFailed: B owns the tables, or a catalog is not as it was.
+        SqlFailed, Unreachable: a database refused, or is away.
+    """
+    evidence: list[Evidence] = []
+    with (
+        sessions.open(replication.database_a, purpose="revert", timeout=CONNECT) as a,
+        sessions.open(replication.database_b, purpose="revert", timeout=CONNECT) as b,
+    ):
+        if ownership.read(a, replication.name) is not None or ownership.read(b, replication.name) is not None:
+            tables.install(a, replication.name, "a")
+            tables.install(b, replication.name, "b")
+            claim = ownership.claim(a, b, replication.name, by=by)
+            gone = revert(
+                sessions, replication, claim.epoch, check=lambda: None, told=lambda seen: told(seen.text)
+            )
+            evidence.append(
+                Evidence(
+                    f"capture is gone, and {gone.rows:,} copied rows with it",
+                    {"rows": gone.rows, "objects": len(gone.objects), "seconds": round(gone.seconds, 3)},
+                )
+            )
+        else:
+            evidence.append(Evidence("neither database knows of it any more"))
+        changed = []
+        for side, session, names in (
+            ("a", a, [pair.a.name for pair in replication.pairs]),
+            ("b", b, [pair.b.name for pair in replication.pairs]),
+        ):
+            if side in before:
+                after = _of_tables(read_catalog(session, names).shape(), names)
+                changed += [
+                    f"{session.database}: {each}"
+                    for each in differences(_of_tables(before[side], names), after)
+                ]
+    if changed:
+        raise StepFailed(
+            f"the catalogs are not as they were before: {'; '.join(changed[:5])}",
+            hint="If somebody altered the tables on purpose meanwhile, that is theirs; else put it back by hand.",
+        )
+    if before:
+        evidence.append(Evidence("both catalogs are as they were before"))
+    return evidence
+
+
+def _of_tables(shape: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The part of a shape that is about these tables: what others altered meanwhile is none of ours."""
+    found = dict(shape)
+    if isinstance(found.get("tables"), dict):
+        found["tables"] = {name: each for name, each in found["tables"].items() if name in names}
+    found.pop(
+        "sequences", None
+    )  # where they stand is put right by `revert`, and they are not the tables' alone
+    return found

@@ -1,0 +1,86 @@
+"""Two snapshots to compare, and where they come from when no replication is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+
+from tracseq_migrate.frozen import frozen
+from tracseq_migrate.ports.sql import Session, Sessions
+from tracseq_migrate.replication.pair import Direction, Replication
+
+_CONNECT = 10.0
+
+_WRITERS = """
+SELECT DISTINCT coalesce(s.usename::text, '?'), coalesce(s.application_name, ''), coalesce(host(s.client_addr), ''), l.pid
+FROM pg_locks l
+JOIN pg_stat_activity s ON s.pid = l.pid
+WHERE l.locktype = 'relation' AND l.granted
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND l.relation IN (SELECT to_regclass(each) FROM unnest($1::text[]) AS each)
+  AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+  AND coalesce(s.application_name, '') NOT LIKE 'tracseq-migrate%'
+ORDER BY 1, 2, 3, 4
+"""
+
+
+@frozen
+class Snapshots:
+    """A session with each side, each within a read-only REPEATABLE READ transaction of its own.
+
+    ``exact``: the copied side's snapshot has everything that the owner's has, and nothing else; it was made when the owner's log
+    had been applied up to the owner's snapshot. The copied side is B on the way ``forward``, A on the way ``back``.
+    """
+
+    a: Session
+    b: Session
+    exact: bool
+    direction: Direction = "forward"
+
+
+Aligning = Callable[[], AbstractContextManager[Snapshots]]
+"""Makes a new pair of snapshots at each call; they end with the block."""
+
+
+def looked_at(replication: Replication, side: str) -> tuple[str, ...]:
+    """The tables of one side that a comparison reads, quoted and qualified."""
+    if side == "a":
+        return tuple(dict.fromkeys(pair.a.relation for pair in replication.pairs))
+    kept = (pair.side for pair in replication.pairs if pair.side)
+    return tuple(dict.fromkeys((*(pair.b.relation for pair in replication.pairs), *kept)))
+
+
+def begin(session: Session, relations: Sequence[str]) -> None:
+    """Begin a transaction whose snapshot none of these tables is emptied under: the locks come before the snapshot.
+
+    TRUNCATE and rewrites of a table are seen by snapshots that are older; they wait for the lock, and then are not.
+    """
+    session.begin("REPEATABLE READ", read_only=True)
+    if relations:
+        session.rows(f"LOCK TABLE {', '.join(relations)} IN ACCESS SHARE MODE")
+    session.rows("SELECT 1")
+
+
+@contextmanager
+def apart(sessions: Sessions, replication: Replication, *, purpose: str = "compare") -> Iterator[Snapshots]:
+    """Two snapshots that nothing aligns: for databases between which nothing is replicated, and at rest.
+
+    Raises:
+        Unreachable, SqlFailed: one side could not be asked; also inside of the block.
+    """
+    with ExitStack() as stack:
+        opened: dict[str, Session] = {}
+        for side, database in (("a", replication.database_a), ("b", replication.database_b)):
+            opened[side] = stack.enter_context(sessions.open(database, purpose=purpose, timeout=_CONNECT))
+        for side, session in opened.items():
+            begin(session, looked_at(replication, side))
+            stack.callback(session.rollback)
+        yield Snapshots(opened["a"], opened["b"], exact=False)
+
+
+def writers(session: Session, relations: Sequence[str]) -> tuple[str, ...]:
+    """Who but us writes these tables now, in a person's words."""
+    return tuple(
+        f"{user}{f' from {address}' if address else ''}, {program or 'a nameless program'} (pid {pid})"
+        for user, program, address, pid in session.rows(_WRITERS, [list(relations)])
+    )

@@ -1,0 +1,425 @@
+"""Kind ``replicate``: tables of one database come to life in another, of another shape, and follow every change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from tracseq_migrate.duration import Duration
+from tracseq_migrate.errors import Finding, InvalidInput, StepFailed
+from tracseq_migrate.ports import SYNC, Route, ServiceState, SqlFailed, Unreachable
+from tracseq_migrate.step import (
+    BY_HAND,
+    NO_HANDS,
+    Adopted,
+    BrokenOff,
+    Concern,
+    Done,
+    Evidence,
+    Found,
+    Hands,
+    Loss,
+    NamedText,
+    Preview,
+    PreviewLine,
+    Probed,
+    Step,
+    StepContext,
+    Text,
+    Undo,
+    Uses,
+    WaitingOn,
+    assumed,
+    known,
+)
+
+if TYPE_CHECKING:
+    from tracseq_migrate.replication.bringing import Stage
+    from tracseq_migrate.replication.comparing import Comparison
+    from tracseq_migrate.replication.opening import Opened
+
+OBLIGATION = "sync"
+"""The obligation that this step leaves: capture goes on, and somebody must carry over what it records."""
+_MOST_LOSSES = 100_000
+_TOLD_EVERY = 2.0
+_PATIENCE = 60.0
+
+MappingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+DatabaseName = Annotated[str, StringConstraints(min_length=1)]
+
+
+class ReplicateStep(Step):
+    """Copies the tables of a mapping, keeps them equal while people write, and proves it; going back takes every trace away."""
+
+    kind: ClassVar[str] = "replicate"
+    summary: ClassVar[str] = (
+        "Copies tables into another database through a mapping, follows every change, and compares the two sides."
+    )
+    default_timeout: ClassVar[float] = 4 * 3600.0
+
+    from_: DatabaseName = Field(alias="from")
+    """The database whose tables these are."""
+    to: DatabaseName
+    """The database that they come to life in."""
+    mapping: MappingName
+    """The mapping: mappings/NAME.yaml beside the plan."""
+    jobs: int = Field(default=2, ge=1, le=16)
+    """How many connections copy at once."""
+    lag: Duration = 1.0
+    """How far behind it may be, in seconds, when the step is done."""
+
+    @property
+    def title(self) -> str:
+        return f"replicate {self.mapping} from {self.from_} to {self.to}"
+
+    @property
+    def _file(self) -> str:
+        return f"mappings/{self.mapping}.yaml"
+
+    def uses(self) -> Uses:
+        return Uses(databases=frozenset({self.from_, self.to}))
+
+    def reads(self) -> Sequence[NamedText]:
+        return (NamedText(("mapping",), self._file),)
+
+    def findings(self) -> list[str]:
+        return [f"it goes from {self.from_} to itself"] if self.from_ == self.to else []
+
+    def examine(self, texts: Mapping[str, Text]) -> list[Finding]:
+        text = texts.get(self._file)
+        if text is None:
+            return []
+        from tracseq_migrate.replication.mapping.reading import read
+
+        try:
+            read(text.body.encode(), text.file)
+        except InvalidInput as error:
+            return list(error.findings)
+        return []
+
+    def touches(self) -> frozenset[str]:
+        return frozenset({f"replication:{self.mapping}", f"database:{self.to}"})
+
+    def opened(self, ctx: StepContext) -> Opened:
+        """The mapping, held against both catalogs. Raises `StepFailed` where it does not fit, `Unreachable`."""
+        from tracseq_migrate.replication.opening import open_mapping
+
+        try:
+            return open_mapping(
+                ctx.sessions,
+                database_a=self.from_,
+                database_b=self.to,
+                file=self._file,
+                text=ctx.texts[self._file],
+                patience=ctx.remaining(_PATIENCE),
+            )
+        except InvalidInput as error:
+            raise StepFailed(
+                f"the mapping does not fit the databases: {error.message}",
+                hint="`tracseq-migrate mapping check` says the same at any time.",
+            ) from error
+
+    def concerns(self, ctx: StepContext) -> list[Concern]:
+        question = f"{self.mapping} can move from {self.from_} to {self.to}"
+        try:
+            opened = self.opened(ctx)
+            return self._refusals(ctx, opened, question) + self._misfits(ctx, opened)
+        except StepFailed as error:
+            return [Concern(question, "fail", error.message, error.hint)]
+        except (Unreachable, SqlFailed) as error:
+            return [Concern(question, "unknown", str(error))]
+
+    def _refusals(self, ctx: StepContext, opened: Opened, question: str) -> list[Concern]:
+        from tracseq_migrate.replication.refusals import refusals
+
+        with (
+            ctx.sessions.open(self.from_, purpose="preflight", timeout=10.0, patience=_PATIENCE) as a,
+            ctx.sessions.open(self.to, purpose="preflight", timeout=10.0, patience=_PATIENCE) as b,
+        ):
+            found = refusals(opened.replication, opened.catalog_a, opened.catalog_b, a, b)
+        concerns = [
+            Concern(
+                f"{each.database}: {each.where}",
+                "fail" if each.grade == "refused" else "unknown",
+                each.what,
+                each.remedy,
+            )
+            for each in found
+            if each.grade != "note"
+        ]
+        if concerns:
+            return concerns
+        names = ", ".join(pair.a.name for pair in opened.replication.pairs)
+        return [Concern(question, "pass", f"{names}: nothing stands in the way")]
+
+    def _misfits(self, ctx: StepContext, opened: Opened) -> list[Concern]:
+        from tracseq_migrate.replication.prescan import prescan
+
+        with (
+            ctx.sessions.open(self.from_, purpose="pre-scan", timeout=10.0, patience=ctx.remaining()) as a,
+            ctx.sessions.open(self.to, purpose="pre-scan", timeout=10.0, patience=_PATIENCE) as b,
+        ):
+            misfits = prescan(a, b, opened.replication)
+        question = f"every row of {self.mapping} fits"
+        if not misfits:
+            return [Concern(question, "pass", "no row of the source breaks a rule of the target")]
+        return [
+            Concern(
+                f"{each.where}: {each.what}",
+                "unknown" if each.count is None else "fail",
+                f"{each.count:,} of {each.rows:,} rows, such as {', '.join(map(str, each.samples))}"
+                if each.count is not None
+                else "this cannot be known before the rows are there",
+                each.remedy,
+            )
+            for each in misfits
+        ]
+
+    def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
+        if offline:
+            line = assumed(f"copies the tables of {self._file} and follows every change from then on")
+            return Preview((line,), changes=True)
+        try:
+            opened = self.opened(ctx)
+        except StepFailed as error:
+            return Preview((known(error.message),), changes=True)
+        except (Unreachable, SqlFailed) as error:
+            return Preview((assumed(f"the databases cannot be asked: {error}"),), changes=True)
+        lines: list[PreviewLine] = []
+        for pair in opened.replication.pairs:
+            rows = f"about {pair.a.rows:,} rows" if pair.a.rows >= 0 else "rows that were never counted"
+            lines.append(
+                known(
+                    f"{self.from_}.{pair.a.name} -> {self.to}.{pair.b.name}: {rows}, {pair.a.bytes:,} bytes"
+                )
+            )
+            if pair.kept:
+                lines.append(known(f"{', '.join(pair.kept)}: kept in {pair.side}, from where they come back"))
+            lines += [
+                known(f"rows there where {each.match}: {each.then} ({each.reason})") for each in pair.seeded
+            ]
+            off = [trigger.name for trigger in pair.b.triggers if trigger.enabled != "disabled"]
+            if off:
+                lines.append(known(f"{', '.join(off)} on {pair.b.name}: off until {self.to} is the owner"))
+        lines.append(
+            known(
+                f"triggers on {', '.join(pair.a.name for pair in opened.replication.pairs)} record every changed key; "
+                "making them waits for open transactions, and never longer than 2 s at a time"
+            )
+        )
+        lines.append(
+            known("`sync run` must go on carrying changes over until the cutover, the rollback or `complete`")
+        )
+        return Preview(tuple(lines), changes=True)
+
+    def prepare(self, ctx: StepContext) -> Undo:
+        import json
+
+        opened = self.opened(ctx)
+        replication = opened.replication
+        shapes = {"a": opened.catalog_a.shape(), "b": opened.catalog_b.shape()}
+        return {
+            "replication": replication.name,
+            "digest": replication.digest,
+            "tables": [[pair.a.name, pair.b.name] for pair in replication.pairs],
+            "shapes": ctx.journal.attach(json.dumps(shapes, sort_keys=True).encode()),
+        }
+
+    def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
+        from tracseq_migrate.replication.bringing import bring
+
+        opened = self.opened(ctx)
+        told = _Teller(ctx)
+
+        def check() -> None:
+            if ctx.interrupt.requested:
+                raise BrokenOff
+            if ctx.late:
+                raise StepFailed(
+                    f"it was not done in time: {told.last}",
+                    hint="What was copied stays. Give the step a longer `timeout:`, and resume.",
+                    unknown=True,
+                )
+
+        brought = bring(
+            ctx.sessions,
+            opened.replication,
+            jobs=self.jobs,
+            lag=self.lag,
+            by=_by(ctx),
+            clock=ctx.clock,
+            check=check,
+            told=told.progress,
+            reached=lambda stage: self._reached(ctx, stage),
+        )
+        ctx.journal.owe(
+            OBLIGATION,
+            f"changes of {self.from_}'s {self.mapping} are carried over to {self.to} by `tracseq-migrate sync run`",
+            "the cutover, the rollback of this week, or its completion",
+        )
+        return Done((*brought.evidence(), *self._kept_going(ctx)))
+
+    def _reached(self, ctx: StepContext, stage: Stage) -> None:
+        ctx.journal.checkpoint(stage.name, stage.data)
+
+    def _kept_going(self, ctx: StepContext) -> list[Evidence]:
+        """Whoever keeps `sync run` going is started, where the environment says who that is."""
+        if ctx.services.state(SYNC, timeout=ctx.remaining(10.0)) is ServiceState.EXTERNAL:
+            ctx.say("nobody is told to keep `tracseq-migrate sync run` going: start it, or changes wait")
+            return []
+        ctx.services.up(SYNC, timeout=ctx.remaining(30.0))
+        return [Evidence("`sync run` goes on by itself from here", {"service": SYNC})]
+
+    def verify(self, ctx: StepContext) -> list[Evidence]:
+        comparison = self._compared(ctx)
+        if comparison.verdict != "equal":
+            raise StepFailed(
+                "; ".join(_differing(comparison)) or "the two sides could not be compared exactly",
+                hint="`tracseq-migrate compare` shows every difference.",
+                unknown=comparison.verdict == "unknown",
+            )
+        return [
+            Evidence(
+                f"{table.name}: {table.rows_a:,} rows are equal on both sides",
+                {
+                    "table": table.name,
+                    "rows": table.rows_a,
+                    "digest": str(table.digest_a),
+                    "seconds": round(table.seconds, 3),
+                },
+            )
+            for table in comparison.tables
+        ]
+
+    def _compared(self, ctx: StepContext, *, limit: int = 20) -> Comparison:
+        from tracseq_migrate.replication.bringing import compare_aligned
+
+        opened = self.opened(ctx)
+
+        def check() -> None:
+            if ctx.late:
+                raise StepFailed("the comparison was not done in time", unknown=True)
+
+        return compare_aligned(
+            ctx.sessions, opened.replication, patience=ctx.remaining(), limit=limit, check=check
+        )
+
+    def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
+        from tracseq_migrate.replication.bringing import look
+
+        try:
+            seen = look(ctx.sessions, undo["replication"], self.from_, self.to, patience=ctx.remaining(10.0))
+        except (Unreachable, SqlFailed, StepFailed) as error:
+            return Probed(Found.UNKNOWN, str(error))
+        if seen.nothing:
+            return Probed(Found.NOT_DONE, "neither database knows of it")
+        if seen.following and ctx.journal.owes(OBLIGATION):
+            return Probed(Found.DONE, "every table follows its source")
+        return Probed(Found.PARTLY, seen.text)
+
+    def adopt(self, ctx: StepContext) -> Adopted:
+        from tracseq_migrate.replication.bringing import look
+        from tracseq_migrate.replication.opening import name_of
+
+        try:
+            seen = look(ctx.sessions, name_of(self._file), self.from_, self.to, patience=ctx.remaining(10.0))
+            if seen.nothing:
+                return Adopted(Found.NOT_DONE, "neither database knows of it")
+            if not seen.following:
+                return Adopted(Found.PARTLY, seen.text)
+            evidence = tuple(self.verify(ctx))
+        except (Unreachable, SqlFailed) as error:
+            return Adopted(Found.UNKNOWN, str(error))
+        except StepFailed as error:
+            return Adopted(Found.UNKNOWN if error.unknown else Found.PARTLY, error.message)
+        undo = {"replication": name_of(self._file), "digest": "", "tables": [], "shapes": ""}
+        unsure = ("what both catalogs were like before is known from the databases alone",)
+        return Adopted(Found.DONE, "every table follows its source", undo, unsure, evidence)
+
+    def losses(self, ctx: StepContext, undo: Undo) -> list[Loss]:
+        """Rows of the new side that nobody brought there from the old one: somebody wrote them."""
+        import json
+
+        from tracseq_migrate.replication.bringing import look
+
+        try:
+            seen = look(ctx.sessions, undo["replication"], self.from_, self.to, patience=ctx.remaining(10.0))
+            if not seen.following:
+                return []  # as long as it is being copied, the applier is the only one who could have written there
+            comparison = self._compared(ctx, limit=_MOST_LOSSES)
+        except (SqlFailed, StepFailed) as error:
+            raise Unreachable(f"what {self.to} has of its own", str(error)) from error
+        if comparison.verdict == "unknown":
+            raise Unreachable(f"what {self.to} has of its own", "the two sides could not be compared exactly")
+        return [
+            Loss(
+                f"{self.to}.{table.name}",
+                "inserted" if each.kind == "extra" else "updated",
+                json.dumps(dict(each.key), ensure_ascii=False),
+            )
+            for table in comparison.tables
+            for each in table.differences
+            if each.kind in ("extra", "different")
+        ]
+
+    def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
+        from tracseq_migrate.replication.bringing import take_back
+
+        told = _Teller(ctx)
+        evidence = take_back(
+            ctx.sessions,
+            self.opened(ctx).replication,
+            by=_by(ctx),
+            before=self._shapes(ctx, undo),
+            told=told.progress,
+        )
+        ctx.journal.settle(OBLIGATION)
+        return evidence
+
+    @staticmethod
+    def _shapes(ctx: StepContext, undo: Undo) -> Mapping[str, Any]:
+        import json
+
+        if not undo.get("shapes"):
+            return {}
+        found: dict[str, Any] = json.loads(ctx.journal.attachment(undo["shapes"]))
+        return found
+
+    def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
+        tables = ", ".join(b for _, b in undo.get("tables", []))
+        return [
+            f"{BY_HAND}stop `sync run`; in {self.from_}: DROP SCHEMA tracseq_migrate CASCADE takes capture away, "
+            "of every replication that there is",
+            f"{BY_HAND}in {self.to}: read tracseq_migrate.put_away for what to put back (indexes, triggers), empty {tables}, "
+            "bring back tracseq_migrate.aside, then DROP SCHEMA tracseq_migrate CASCADE",
+        ]
+
+
+def _differing(comparison: Comparison) -> list[str]:
+    return [
+        f"{table.name}: {table.missing:,} rows are missing, {table.extra:,} are too many, {table.different:,} differ"
+        for table in comparison.tables
+        if table.missing or table.extra or table.different
+    ]
+
+
+class _Teller:
+    """Says how far it is, at most every two seconds."""
+
+    def __init__(self, ctx: StepContext) -> None:
+        self._ctx = ctx
+        self._next = 0.0
+        self.last = "it had not begun"
+
+    def progress(self, text: str) -> None:
+        self.last = text
+        now = self._ctx.clock.monotonic()
+        if now >= self._next:
+            self._next = now + _TOLD_EVERY
+            self._ctx.say(text)
+
+
+def _by(ctx: StepContext) -> str:
+    return f"tracseq-migrate, step {ctx.step_id} of {ctx.week}"
