@@ -12,12 +12,14 @@ Start-up is excluded in every row: the time of a run with one step is taken from
 steps are timed by the journal too, from the first intent to the last step seen done; the whole run also looks, before it
 begins, at every step's effect, and renders the log afterwards, so it has a row of its own.
 
-``--many`` runs that many steps of ours as well, and prints the cost of the first and the last tenth and the memory held.
+``--many`` runs that many steps of ours as well, in as many weeks as it takes, and prints the cost of the first and the last tenth
+and the memory held.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import os
 import shutil
@@ -33,6 +35,8 @@ from pathlib import Path
 
 NOWHERE = Path(__file__).parent / "nowhere"
 STEPS = 200
+IN_A_WEEK = 5_000
+"""A plan file has at most a MiB, and 100,000 values."""
 Prepare = Callable[[Path, int], list[str]]
 
 
@@ -50,10 +54,10 @@ def bash(folder: Path, steps: int) -> list[str]:
 
 def ours(folder: Path, steps: int) -> list[str]:
     shutil.copytree(NOWHERE, folder, dirs_exist_ok=True)
-    return week(folder, "bench", range(steps))
+    return plan(folder, "bench", range(steps))
 
 
-def week(folder: Path, name: str, numbers: range) -> list[str]:
+def plan(folder: Path, name: str, numbers: range) -> list[str]:
     """Write a plan of our steps; gives the command that runs it."""
     entries = "".join(
         f"  - {{id: s{i:05}, command: {{run: [touch, done-{i}], verify: [test, -e, done-{i}], "
@@ -123,13 +127,14 @@ def carry_out(prepare: Prepare, steps: int) -> tuple[float, float]:
         return seconds, sum(journaled(folder)) if prepare is ours else 0.0
 
 
-def journaled(folder: Path) -> list[float]:
+def journaled(folder: Path, week: str = "bench") -> list[float]:
     """Seconds from one step's end to the next one's, the first from its intent."""
     (path,) = folder.glob(".tracseq-migrate/*/journal.sqlite3")
+    moments_of = "SELECT at FROM events WHERE type = ? AND week = ? ORDER BY seq"
     connection = sqlite3.connect(path)
     try:
-        (first,) = connection.execute("SELECT min(at) FROM events WHERE type = 'step.intent'").fetchone()
-        ends = connection.execute("SELECT at FROM events WHERE type = 'step.verified' ORDER BY seq")
+        (first,) = connection.execute(moments_of, ("step.intent", week)).fetchone()
+        ends = connection.execute(moments_of, ("step.verified", week))
         moments = [datetime.fromisoformat(at) for at in (first, *(at for (at,) in ends))]
     finally:
         connection.close()
@@ -138,29 +143,37 @@ def journaled(folder: Path) -> list[float]:
 
 def many(steps: int) -> None:
     """The same cost a step, and memory that does not grow with the steps already done."""
+    print(f"\n{steps:,} steps of ours, in weeks of {IN_A_WEEK:,} that share a journal")
+    each: list[float] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(NOWHERE, folder, dirs_exist_ok=True)
-        held: list[tuple[float, int]] = []
-        each: list[float] = []
-        # As many weeks as it takes, since a plan has at most a MiB; they share one journal.
-        for number, first in enumerate(range(0, steps, IN_A_PLAN)):
-            numbers = range(first, min(first + IN_A_PLAN, steps))
-            held += watched(week(folder, f"bench{number + 1}", numbers), folder)
-            each = journaled(folder)
-            print(f"  bench{number + 1}: {held[-1][0]:.0f} s")
-        tenth = max(1, steps // 10)
-        print(f"\n{steps:,} steps of ours: {sum(each) / steps * 1000:.2f} ms a step")
-        print(
-            f"  first tenth {statistics.median(each[:tenth]) * 1000:.2f} ms, last tenth "
-            f"{statistics.median(each[-tenth:]) * 1000:.2f} ms (medians)"
-        )
-        if held:
-            middle = held_while_stepping(held)
+        for first in range(0, steps, IN_A_WEEK):
+            week = f"bench{first // IN_A_WEEK + 1}"
+            held = watched(plan(folder, week, range(first, min(first + IN_A_WEEK, steps))), folder)
+            each += journaled(folder, week)
+            middle = held[len(held) // 5 : -len(held) // 10] or held
             print(
-                f"  memory {middle[0] / 1024:.0f} MiB early, {middle[-1] / 1024:.0f} MiB late, "
-                f"{max(kib for _, kib in held) / 1024:.0f} MiB at most"
+                f"  {week}: memory {middle[0]:.0f} MiB early, {middle[-1]:.0f} MiB late, {max(held):.0f} MiB at most"
             )
+    tenth = max(1, steps // 10)
+    early, late = statistics.median(each[:tenth]), statistics.median(each[-tenth:])
+    print(f"  {sum(each) / steps * 1000:.2f} ms a step (mean)")
+    print(f"  first tenth {early * 1000:.2f} ms, last tenth {late * 1000:.2f} ms (medians)")
+
+
+def watched(argv: list[str], folder: Path) -> list[float]:
+    """Run a week; the memory that it held, in MiB, four times a second."""
+    held = []
+    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None:
+            with contextlib.suppress(OSError, IndexError):  # it ended just now
+                pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+                held.append(pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+            time.sleep(0.25)
+    if process.returncode:
+        raise SystemExit(f"{argv[-2]} ended with {process.returncode}")
+    return held
 
 
 def main() -> None:

@@ -297,7 +297,8 @@ def test_a_journal_that_is_not_whole_is_named_kept_and_replaced(
     if not looks:
         assert waiting("status", "--exit-code").code == 6
         assert text in " ".join(json.loads(waiting("status", "--json").out)["lost"].split())
-        waiting("log", "show").expect(6, text, "state import FILE")
+        seen = waiting("log", "show").expect(6, text, "state import FILE")
+        assert "ever run" not in seen.out
         assert json.loads(waiting("log", "show", "--json").out)["lost"]
     assert waiting.files() == before, "it is left as it is"
     done = waiting("state", "import", "good.jsonl", "--json").expect(0)

@@ -192,17 +192,19 @@ def test_a_no_at_the_terminal_is_a_no() -> None:
 
 
 @pytest.mark.parametrize(("answered", "kept"), [(0, 0), (1, 1)])
-def test_a_signal_instead_of_an_answer_changes_nothing_and_says_what_to_type(answered: int, kept: int) -> None:
+def test_a_signal_instead_of_an_answer_changes_nothing_and_says_what_to_type(
+    answered: int, kept: int
+) -> None:
     world = _world(TOLD, SHIFT)
     start = world.snapshot()
 
-    class Interrupted_(MemoryAsker):
+    class Impatient(MemoryAsker):
         def confirm(self, question: str) -> bool:
             if len(self.asked) == answered:
                 raise Interrupted(SIGINT, state="The question was not answered.")
             return super().confirm(question)
 
-    world.asker = Interrupted_([True])
+    world.asker = Impatient([True])
     ended = _run(world)
     assert ended.code == 130
     assert "Nothing was changed" in ended.text

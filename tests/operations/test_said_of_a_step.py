@@ -10,7 +10,6 @@ from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.replay import WeekStatus
 from tracseq_migrate.ports import Holder
 
-
 RAN = "after Commands.run(program, p, do) #1"
 
 

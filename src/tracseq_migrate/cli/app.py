@@ -36,6 +36,7 @@ _COMMANDS = (
     "lock",
     "sandbox",
     "state",
+    "sync",
 )
 """Each is the module of this name: with ``register``, a command; with an ``app`` of its own, a group of them."""
 

@@ -117,6 +117,23 @@ class Session:
         if code:
             raise typer.Exit(code)
 
+    def keep_on(self, operation: Callable[[System], int]) -> None:
+        """Carry out an operation that goes on until a signal ends it, which is how it is meant to end."""
+        if self.json:
+            self.screen.observer()
+        with self.system(watched=True) as system:
+            self.screen.header(system.header)
+            with listening(
+                self.stop,
+                told=self.screen.warn,
+                deed=lambda number: self._tell_last(system, number),
+                end=_end_programs,
+            ):
+                code = operation(system)
+            self.operated = True
+        if code:
+            raise typer.Exit(code)
+
 
 def _end_programs() -> None:
     """No program of a step outlives the tool."""

@@ -28,6 +28,7 @@ from tracseq_migrate.operations.observer import (
     StepFailedNote,
     StepSaid,
     StepWaiting,
+    SyncSaid,
     TurnedBack,
     Warned,
 )
@@ -160,6 +161,11 @@ class LiveObserver:
             case LockAwaited():
                 waits = f"{note.text}; waiting for it, {duration.show(note.remaining)} more at most"
                 return [Paragraph((waits,), mark=(marks.waiting, Tone.WARN), indent=2)]
+            case SyncSaid():
+                trouble = note.state == "in trouble"
+                mark = (marks.failed, Tone.BAD) if trouble else (marks.waiting, Tone.MUTED)
+                name = "" if note.replication == "-" else f"{note.replication} {note.state}: "
+                return [Paragraph((f"{name}{note.text}",), mark=mark, indent=2)]
             case Warned():
                 return [Paragraph((note.text,), mark=(marks.warn, Tone.WARN), indent=2)]
             case Finished():

@@ -26,6 +26,7 @@ from tracseq_migrate.operations.observer import (
     StepFailedNote,
     StepSaid,
     StepWaiting,
+    SyncSaid,
     TurnedBack,
     Warned,
 )
@@ -133,6 +134,11 @@ class PlainObserver:
             case LockAwaited():
                 line = f"{note.text}; waiting for it, {duration.show(note.remaining)} more at most"
                 self._say(note, "lock", line, Tone.WARN, always=True)
+            case SyncSaid():
+                trouble = note.state == "in trouble"
+                word, tone = ("FAIL", Tone.BAD) if trouble else ("sync", Tone.PLAIN)
+                name = "" if note.replication == "-" else f"{note.replication} {note.state}: "
+                self._say(note, word, f"{name}{note.text}", tone, always=trouble)
             case Warned():
                 self._say(note, "WARN", note.text, Tone.WARN, always=True)
             case Finished():

@@ -15,6 +15,7 @@ from typing import Any
 from tracseq_migrate.frozen import frozen, slotted
 from tracseq_migrate.journal import vocabulary as v
 from tracseq_migrate.journal.chain import GENESIS
+from tracseq_migrate.journal.said import DONE, UNDONE
 from tracseq_migrate.ports import Event
 
 
@@ -217,7 +218,7 @@ def _fold(state: State, event: Event) -> None:
             week.status, week.since = WeekStatus(data["outcome"]), event.at
             _not_waiting(week)
         case v.SIGNED:
-            step = data["item"].removesuffix(v.UNDONE).removesuffix(v.DONE)
+            step = data["item"].removesuffix(UNDONE).removesuffix(DONE)
             if step in week.steps:
                 _take_back_word(week, step)  # the newest word on a step counts
             week.signatures.append(
@@ -259,7 +260,7 @@ def _finish_rollback(state: State, week: WeekState, event: Event) -> None:
 def _take_back_word(week: WeekState, step: str) -> None:
     """What people said of a step does not hold any more: it was begun once more since, or they say something else."""
     items = {item["id"] for item in week.plan.get("checklist", ())}
-    said = {f"{step}{v.DONE}", f"{step}{v.UNDONE}"} - items
+    said = {f"{step}{DONE}", f"{step}{UNDONE}"} - items
     week.signatures = [signature for signature in week.signatures if signature.item not in said]
 
 

@@ -37,10 +37,6 @@ LOSS_ACCEPTED = "loss.accepted"
 LOG_COMMITTED = "log.committed"
 LOCK_RELEASED = "lock.released"
 
-DONE = "-done"
-UNDONE = "-undone"
-"""What a person signs behind a step's id, to say that it is done, or undone, where the step itself cannot tell."""
-
 Direction = Literal["forward", "backward", "either"]
 
 

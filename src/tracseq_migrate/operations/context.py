@@ -116,7 +116,9 @@ def context(
         rollout=system.rollout(ledger.state.unavailable),
         services=system.services,
         databases=system.databases,
-        sessions=system.sessions,
+        # Who only looks has no lease, and needs none: catalogs, a scan, and a comparison, for which what waits is carried over
+        # by the one that leads.
+        sessions=system.sessions if writing else system.free_sessions,
         prober=system.prober,
         commands=system.commands,
         asker=system.asker,

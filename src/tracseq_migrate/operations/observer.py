@@ -127,6 +127,21 @@ class LockAwaited(Note):
 
 
 @frozen
+class SyncSaid(Note):
+    """How a follower is: ``state`` is leads, stands by, in trouble or gone; ``applied`` counts changes since the last of these."""
+
+    type: ClassVar[str] = "sync"
+    replication: str
+    state: str
+    text: str
+    changed: bool
+    """Whether this is another state than before; else it is a sign of life."""
+    applied: int = 0
+    behind_rows: int = 0
+    behind_seconds: float = 0.0
+
+
+@frozen
 class Warned(Note):
     type: ClassVar[str] = "warning"
     text: str

@@ -15,6 +15,7 @@ from tracseq_migrate.operations.views import (
     FlagLine,
     LockLine,
     ObligationLine,
+    ReplicationLine,
     ServiceLine,
     StatusView,
     WeekLine,
@@ -53,6 +54,7 @@ def status(system: System, week: str | None = None) -> StatusView:
     obligations = [
         ObligationLine(o.week, o.step, o.what, o.ends, o.since) for o in ledger.state.obligations.values()
     ]
+    replications = _replications(system, ledger)
     warnings, fallen = _proxy_and_services(system, ledger, services)
     drift = bool(fallen) or any(line.drift for line in flags)
     if week is None:
@@ -86,7 +88,17 @@ def status(system: System, week: str | None = None) -> StatusView:
         fallen,
         gone,
         ledger.state.unknown,
+        replications if week is None else [line for line in replications if line.week == week],
     )
+
+
+def _replications(system: System, ledger: Ledger) -> Sequence[ReplicationLine]:
+    """What is carried over between databases. Nothing of that is imported, or asked, where nothing is owed."""
+    if not ledger.state.obligations:
+        return ()
+    from tracseq_migrate.operations.sync import standing
+
+    return standing(system, ledger)
 
 
 def _plans(system: System) -> tuple[list[WeekPlan], list[str]]:

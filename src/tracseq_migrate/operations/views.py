@@ -171,6 +171,54 @@ class AdoptView(View):
 
 
 @frozen
+class ReplicatedTable:
+    """One table on its way: ``phase`` is captured, copying, copied, built or following; ``waiting`` counts changes not carried over."""
+
+    name: str
+    phase: str
+    waiting: int
+    behind_seconds: float
+
+
+@frozen
+class ReplicationLine:
+    """One replication: where from and to, who carries changes over, how far behind it is, and what is wrong with it."""
+
+    week: str
+    step: str
+    name: str
+    origin: str
+    destination: str
+    tables: Sequence[ReplicatedTable]
+    leader: str
+    behind_rows: int
+    behind_seconds: float
+    alarm: str
+    """What somebody should do something about; empty where all is well."""
+
+
+@frozen
+class SyncView(View):
+    """``sync status``."""
+
+    type: ClassVar[str] = "sync.status"
+    header: Header
+    replications: Sequence[ReplicationLine]
+    next_command: str
+
+
+@frozen
+class SyncStoppedView(View):
+    """``sync stop``: who was asked to stop, and whether they did."""
+
+    type: ClassVar[str] = "sync.stopped"
+    header: Header
+    stopped: Sequence[str]
+    left: Sequence[str]
+    next_command: str
+
+
+@frozen
 class StatusView(View):
     """``status``: the whole migration at a glance, and the one command to type next."""
 
@@ -193,6 +241,8 @@ class StatusView(View):
     """What shows that there were more events than the journal has; empty where nothing does."""
     unknown_events: int = 0
     """Events that this version does not know: a newer one wrote them."""
+    replications: Sequence[ReplicationLine] = ()
+    """What is carried over from one database to another."""
 
 
 @frozen

@@ -152,7 +152,7 @@ class PlanShelf:
         found = read(body, shown(path))
         if found.partial is None:
             return found
-        plan, findings = with_texts(found.partial, path, self.files)
+        plan, findings = with_texts(found.partial, path, self.files, self.folders)
         return Read(found.file, (*found.findings, *findings), plan)
 
     def _shelve(self, path: Path) -> Read:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -17,24 +17,28 @@ LARGEST = 16_000_000
 """Bytes of one file; what is larger is data, and not a script or a mapping."""
 
 
-def with_texts(plan: WeekPlan, path: Path, files: Files) -> tuple[WeekPlan, list[Finding]]:
+def with_texts(
+    plan: WeekPlan, path: Path, files: Files, folders: Sequence[Path] = ()
+) -> tuple[WeekPlan, list[Finding]]:
     """The plan with every file that its steps read, and what is wrong with them: missing, unreadable, or of a wrong content.
 
     Args:
         path: the plan's own file.
+        folders: where plans lie; they are looked into after the plan's own folder and the one above it.
     """
     if plan.source is None or not any(entry.step.reads() for entry in plan.steps):
         return plan, []
+    places = _places(path, folders)
     findings: list[Finding] = []
     texts: dict[str, Text] = {}
     for entry in plan.steps:
         at = (*plan.source.entries.get(entry.id, ()), entry.step.kind)
         own: dict[str, Text] = {}
         for named in entry.step.reads():
-            found, why = _found(named, path, files)
+            found, why = _found(named, places, files)
             own |= found
             if why:
-                findings.append(plan.source.document.finding((*at, *named.way), why, _remedy(named, path)))
+                findings.append(plan.source.document.finding((*at, *named.way), why, _remedy(named, places)))
         findings += entry.step.examine(own)
         texts |= own
     return replace(plan, texts={name: texts[name].body for name in sorted(texts)}), findings
@@ -53,17 +57,21 @@ def _normal(name: str, body: str) -> bytes:
     return body.encode()
 
 
-def _places(path: Path) -> tuple[Path, Path]:
-    folder = path.absolute().parent
-    return folder, folder.parent
+def _places(path: Path, folders: Sequence[Path]) -> tuple[Path, ...]:
+    own = path.absolute().parent
+    return tuple(
+        dict.fromkeys(
+            place for each in (own, *folders) for place in (each.absolute(), each.absolute().parent)
+        )
+    )
 
 
-def _found(named: NamedText, path: Path, files: Files) -> tuple[dict[str, Text], str]:
+def _found(named: NamedText, places: Sequence[Path], files: Files) -> tuple[dict[str, Text], str]:
     """The files by name, and why there are none."""
     parts = PurePosixPath(named.name).parts
     if not parts or PurePosixPath(named.name).is_absolute() or ".." in parts:
         return {}, f"{documents.quoted(named.name)} must lie beside the plans"
-    for place in _places(path):
+    for place in places:
         target = place / named.name
         listed = files.list(target, named.suffix) if named.suffix else [target]
         there = [each for each in listed if files.exists(each)]
@@ -90,6 +98,5 @@ def _read(named: NamedText, paths: list[Path], files: Files) -> tuple[dict[str, 
     return found, ""
 
 
-def _remedy(named: NamedText, path: Path) -> str:
-    first, second = (documents.shown(place / named.name) for place in _places(path))
-    return f"looked for as {first} and {second}"
+def _remedy(named: NamedText, places: Sequence[Path]) -> str:
+    return f"looked for as {' and '.join(documents.shown(place / named.name) for place in places[:2])}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
+from datetime import datetime
 
 from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.frozen import frozen
@@ -18,8 +19,6 @@ from tracseq_migrate.replication.pair import Replication
 
 BEAT = 1.0
 """Seconds between two signs of life."""
-STALE = 15.0
-"""Seconds without one after which nobody is taken to be at it."""
 _IDLE = 0.1
 _TRYING = 1.0
 _FIRST_PAUSE = 0.5
@@ -40,7 +39,7 @@ class Turn:
     """How a follower is at the moment, for the one who watches."""
 
     state: str
-    """leads, stands by, gone, or in trouble."""
+    """leads, stands by, gone, stopped, or in trouble."""
     applied: int = 0
     behind_rows: int = 0
     behind_seconds: float = 0.0
@@ -72,6 +71,7 @@ class Follower:
         self._stopping = stopping
         self._wait = waited
         self._told = told
+        self._since: datetime | None = None
 
     def follow(self) -> None:
         """Follow until it is to stop, or the replication is taken away. Trouble is told and outlived, never raised."""
@@ -83,6 +83,7 @@ class Follower:
                     return
                 pause = _FIRST_PAUSE
             except _Stop:
+                self._told(Turn("stopped"))
                 return
             except Displaced:
                 continue  # somebody claimed it: the next look says for what
@@ -99,6 +100,9 @@ class Follower:
         a, b = self._replication.database_a, self._replication.database_b
         with self._open(b, "sync: look") as look:
             row = ownership.read(look, name)
+            if self._since is None:
+                ((self._since,),) = look.rows("SELECT pg_catalog.clock_timestamp()")
+            self._stop_if_asked(look)
         if row is None:
             return False
         origin, destination = (a, b) if row.direction == "forward" else (b, a)
@@ -109,7 +113,7 @@ class Follower:
                     leading.take(writes, name, patience=0.0)
                     break
                 self._stand_by()
-                if self._moved(writes, row):
+                if self._moved(b, row):
                     return True
             with (
                 self._open(origin, "sync: read") as reads,
@@ -142,13 +146,20 @@ class Follower:
                 raise _Stop
             leading.give_way(writes, name, check=self._stop)
             batch = applier.batch()
-            beat.after(batch)
+            if beat.after(batch):
+                self._stop_if_asked(beats)
             if not batch.remaining and batch.read < 100:
                 self._wait(_IDLE)
 
-    def _moved(self, session: Session, row: ownership.Ownership) -> bool:
-        now = ownership.read(session, self._replication.name)
+    def _moved(self, database: str, row: ownership.Ownership) -> bool:
+        with self._open(database, "sync: look") as look:
+            self._stop_if_asked(look)
+            now = ownership.read(look, self._replication.name)
         return now is None or (now.epoch, now.direction) != (row.epoch, row.direction)
+
+    def _stop_if_asked(self, b: Session) -> None:
+        if self._since is not None and beating.asked_to_stop(b, self._replication.name, self._since):
+            raise _Stop
 
     def _stand_by(self) -> None:
         self._wait(_TRYING)
@@ -187,11 +198,12 @@ class _Beat:
         self._applied = 0
         self._next = 0.0
 
-    def after(self, batch: Batch) -> None:
+    def after(self, batch: Batch) -> bool:
+        """Count a batch; true where a sign of life was due, and given."""
         self._applied += batch.read
         now = time.monotonic()
         if now < self._next:
-            return
+            return False
         self._next = now + BEAT
         rows = batch.remaining
         seconds = batch.oldest_seconds if rows else 0.0
@@ -205,3 +217,4 @@ class _Beat:
         )
         self._told(Turn("leads", self._applied, rows, seconds))
         self._applied = 0
+        return True

@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Any, Literal, NamedTuple
 
 from tracseq_migrate.frozen import frozen
-from tracseq_migrate.journal import vocabulary as v
+from tracseq_migrate.journal.said import DONE as DONE
+from tracseq_migrate.journal.said import UNDONE as UNDONE
 
 Direction = Literal["forward", "backward", "either"]
-DONE, UNDONE = v.DONE, v.UNDONE
 
 Undo = dict[str, Any]
 """What is needed to go back, in JSON values; journaled inside the intent."""

@@ -223,6 +223,7 @@ class ReplicateStep(Step):
         return {
             "replication": replication.name,
             "digest": replication.digest,
+            "pairs": [pair.name for pair in replication.pairs],
             "tables": [[pair.a.name, pair.b.name] for pair in replication.pairs],
             "shapes": ctx.journal.attach(json.dumps(shapes, sort_keys=True).encode()),
         }

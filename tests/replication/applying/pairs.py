@@ -82,6 +82,7 @@ def pair_of(wanted: Mapping_, a: Catalog, b: Catalog) -> Pair:
                 wire=wire,
                 text_a=f"({expression})::text",
                 text_b=f"b.{quoted(each.name)}::text",
+                text_staged=f"b.{quoted(each.name)}::text",
                 reads=(source.name,) if source else (),
                 assigned=wire == each.type.full
                 or (wire == "text" and base(each.type).name in ("text", "character varying", "bpchar")),

@@ -11,6 +11,7 @@ from tracseq_migrate.console.documents.look import Look
 from tracseq_migrate.console.documents.plan import render_plan, render_rollback
 from tracseq_migrate.console.documents.state import render_exported, render_imported
 from tracseq_migrate.console.documents.status import render_status, render_verify
+from tracseq_migrate.console.documents.sync import render_sync, render_sync_stopped
 from tracseq_migrate.operations.views import (
     AdoptView,
     ApprovedView,
@@ -23,6 +24,8 @@ from tracseq_migrate.operations.views import (
     StateExportedView,
     StateImportedView,
     StatusView,
+    SyncStoppedView,
+    SyncView,
     ValidateView,
     VerifyView,
     View,
@@ -43,6 +46,8 @@ __all__ = [
     "render_rollback",
     "render_runs",
     "render_status",
+    "render_sync",
+    "render_sync_stopped",
     "render_verify",
 ]
 
@@ -72,6 +77,10 @@ def blocks_of(view: View, look: Look) -> list[Block]:
             return render_approved(view, look)
         case AdoptView():
             return render_adopt(view, look)
+        case SyncView():
+            return render_sync(view, look)
+        case SyncStoppedView():
+            return render_sync_stopped(view, look)
         case LockView():
             return render_lock(view, look)
         case LockReleasedView():

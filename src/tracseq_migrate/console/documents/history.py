@@ -17,7 +17,7 @@ def render_runs(view: RunsView, look: Look) -> list[Block]:
     if view.runs:
         head = ("", "", "", "began", "took", "outcome", "by", "id")
         blocks.append(Rows(head, [_run(run, look) for run in view.runs], indent=0))
-    else:
+    elif not view.lost:
         blocks.append(Paragraph(("nothing was ever run here",)))
     blocks += [Space(), Paragraph(("log: ", view.file))]
     blocks += lost_blocks(view.lost, look)

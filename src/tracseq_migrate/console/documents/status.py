@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from tracseq_migrate.console.blocks import Bar, Block, Command, Heading, Paragraph, Rows, Space
 from tracseq_migrate.console.documents.look import STATE_TONES, Look, lost_blocks
+from tracseq_migrate.console.documents.sync import replications
 from tracseq_migrate.console.ink import Line, Tone
 from tracseq_migrate.console.moments import ago
 from tracseq_migrate.operations.views import FlagLine, ServiceLine, StatusView, VerifyView, WeekLine
@@ -53,6 +54,7 @@ def render_status(view: StatusView, look: Look) -> list[Block]:
         blocks.append(
             Rows(("", "", "process", "health", ""), [_service(line, look) for line in view.services])
         )
+    blocks += replications(view.replications, look)
     if view.obligations:
         blocks.append(Heading("Owed"))
         for owed in view.obligations:

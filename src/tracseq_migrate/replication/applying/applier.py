@@ -229,7 +229,7 @@ class Applier:
         try:
             # The first statement takes no snapshot: a TRUNCATE between the snapshot and the reading of a table would show it
             # empty that never was.
-            self.origin.execute(f"LOCK TABLE {self._relations} IN ACCESS SHARE MODE")
+            self.origin.rows(f"LOCK TABLE {self._relations} IN ACCESS SHARE MODE")
             yield
         finally:
             self.origin.rollback()
@@ -266,7 +266,8 @@ class Applier:
             for statement in writing.temporary_tables(self._replication, pair, self._direction)
         ]
         self.destination.execute("; ".join(statements))
-        self._prepared = True
+        # What is made within a transaction goes with it, should it be undone.
+        self._prepared = not self.destination.in_transaction
 
     def _apply(self, spans: Sequence[Span]) -> tuple[int, int]:
         """Write in one transaction of the destination's, and commit it."""

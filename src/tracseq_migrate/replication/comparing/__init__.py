@@ -13,16 +13,18 @@ from tracseq_migrate.replication.comparing.result import (
     TableComparison,
     Verdict,
 )
-from tracseq_migrate.replication.comparing.snapshots import Aligning, Snapshots, apart
+from tracseq_migrate.replication.comparing.snapshots import Aligning, Moment, Snapshots, aligned, apart
 
 __all__ = [
     "Aligning",
     "Comparison",
     "Difference",
     "DifferingColumn",
+    "Moment",
     "Snapshots",
     "TableComparison",
     "Verdict",
+    "aligned",
     "apart",
     "compare",
 ]

@@ -35,7 +35,7 @@ class Difference:
 
 @frozen
 class TableComparison:
-    """One table, or the side table of one. Everything in it comes of one pair of aligned snapshots: the last that was looked at."""
+    """One table, or the side table of one. Everything in it comes of one pair of snapshots: the last that was looked at."""
 
     name: str
     """The pair's; of a side table its own."""

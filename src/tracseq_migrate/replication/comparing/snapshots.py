@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Protocol
 
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session, Sessions
+from tracseq_migrate.replication.names import literal
 from tracseq_migrate.replication.pair import Direction, Replication
 
 _CONNECT = 10.0
+_LOCKED = "55P03"
+_LOCKED_OUT = "10s"
+_OVERTAKEN = "1s"
+_ATTEMPTS = 5
+_PAUSE = 0.2
 
 _WRITERS = """
 SELECT DISTINCT coalesce(s.usename::text, '?'), coalesce(s.application_name, ''), coalesce(host(s.client_addr), ''), l.pid
@@ -56,8 +64,7 @@ def begin(session: Session, relations: Sequence[str]) -> None:
     TRUNCATE and rewrites of a table are seen by snapshots that are older; they wait for the lock, and then are not.
     """
     session.begin("REPEATABLE READ", read_only=True)
-    if relations:
-        session.rows(f"LOCK TABLE {', '.join(relations)} IN ACCESS SHARE MODE")
+    _lock(session, relations, _LOCKED_OUT)
     session.rows("SELECT 1")
 
 
@@ -84,3 +91,74 @@ def writers(session: Session, relations: Sequence[str]) -> tuple[str, ...]:
         f"{user}{f' from {address}' if address else ''}, {program or 'a nameless program'} (pid {pid})"
         for user, program, address, pid in session.rows(_WRITERS, [list(relations)])
     )
+
+
+class Moment(Protocol):
+    """Ids of two snapshots that align, good for as long as whoever made them holds on to them."""
+
+    @property
+    def origin(self) -> str: ...
+
+    @property
+    def destination(self) -> str: ...
+
+
+@contextmanager
+def aligned(
+    sessions: Sessions,
+    replication: Replication,
+    direction: Direction,
+    moment: Callable[[], AbstractContextManager[Moment]],
+    *,
+    purpose: str = "compare",
+) -> Iterator[Snapshots]:
+    """Two sessions that look through the snapshots of a moment (`Applier.align`), which is over as soon as they do.
+
+    So whoever makes the moment is held up for no longer than the making takes, however long the comparison is.
+
+    Raises:
+        Unreachable, SqlFailed: one side could not be asked; also inside of the block. And what ``moment`` raises.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        with ExitStack() as stack:
+            try:
+                found = _imported(stack, sessions, replication, direction, moment, purpose)
+            except SqlFailed as error:
+                # Whoever wants a table for itself waits for the maker of the moment, and we would wait behind it: let it through.
+                if error.sqlstate != _LOCKED or attempt == _ATTEMPTS:
+                    raise
+            else:
+                yield found
+                return
+        time.sleep(_PAUSE * attempt)
+
+
+def _imported(
+    stack: ExitStack,
+    sessions: Sessions,
+    replication: Replication,
+    direction: Direction,
+    moment: Callable[[], AbstractContextManager[Moment]],
+    purpose: str,
+) -> Snapshots:
+    a, b = (
+        stack.enter_context(sessions.open(database, purpose=purpose, timeout=_CONNECT))
+        for database in (replication.database_a, replication.database_b)
+    )
+    with moment() as ids:
+        of_a, of_b = (
+            (ids.origin, ids.destination) if direction == "forward" else (ids.destination, ids.origin)
+        )
+        for side, session, snapshot in (("a", a, of_a), ("b", b, of_b)):
+            session.begin("REPEATABLE READ", read_only=True)
+            stack.callback(session.rollback)
+            session.rows(f"SET TRANSACTION SNAPSHOT {literal(snapshot)}")
+            # The maker's own locks let nobody empty a table until these take over.
+            _lock(session, looked_at(replication, side), _OVERTAKEN)
+    return Snapshots(a, b, exact=True, direction=direction)
+
+
+def _lock(session: Session, relations: Sequence[str], patience: str) -> None:
+    session.rows(f"SET LOCAL lock_timeout = {literal(patience)}")
+    if relations:
+        session.rows(f"LOCK TABLE {', '.join(relations)} IN ACCESS SHARE MODE")

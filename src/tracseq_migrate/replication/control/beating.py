@@ -88,6 +88,22 @@ def end(session: Session, replication: str, *, backend_pid: int) -> None:
     )
 
 
+def ask_to_stop(session: Session, replication: str) -> bool:
+    """Ask everybody who follows by now to end; whoever begins later is not meant. Whether there is such a replication."""
+    sql = f"UPDATE {SYNC} SET stop_asked = pg_catalog.clock_timestamp() WHERE replication = $1"
+    return installed(session) and bool(session.execute(sql, [replication]))
+
+
+def asked_to_stop(session: Session, replication: str, since: datetime) -> bool:
+    """Whether everybody who began before this moment of the server's clock was asked to end."""
+    return bool(
+        session.rows(
+            f"SELECT 1 FROM {SYNC} WHERE replication = $1 AND stop_asked > $2::timestamptz",
+            [replication, since],
+        )
+    )
+
+
 def complain(session: Session, replication: str, error: str) -> None:
     """Leave why nobody can lead at the moment, for those who look; the next sign of life takes it away."""
     if installed(session):

@@ -69,7 +69,8 @@ _ON_B = (
         applied bigint NOT NULL DEFAULT 0,
         behind_rows bigint,
         behind_seconds double precision,
-        error text NOT NULL DEFAULT '')""",
+        error text NOT NULL DEFAULT '',
+        stop_asked timestamptz)""",
 )
 # What was taken off one side is noted on that side, in the transaction that takes it off.
 _ON_A = tuple(each for each in _ON_B if PUT_AWAY in each)

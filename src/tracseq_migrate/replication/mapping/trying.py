@@ -1,4 +1,4 @@
-"""What only the servers know of a mapping: whether every expression parses there, is of the type that it must be, and is steady."""
+"""What only the servers know of a mapping: whether every expression parses there, has the right type, and is steady."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _forward(source: Source, pair: Pair, at: Path, a: Session) -> Iterator[Compl
         if each.wire in _SILENT.get(kind, ()):
             yield (
                 way,
-                f"the expression is a {kind}, and {each.name} a {each.column.type.full}: what does not fit would be lost in silence",
+                f"the expression is a {kind}, and {each.name} a {each.column.type.full}: what does not fit would be lost unseen",
                 f"say how: round(…), trunc(…), … AT TIME ZONE 'UTC', … ::{each.wire} inside of the expression",
             )
         yield from _unsteady(a, way, expression)

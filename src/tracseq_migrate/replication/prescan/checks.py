@@ -122,7 +122,9 @@ def of_row(
         column = pair.b.column(name)
         if column is not None and not why:
             why = _unlike(column)
-    rule = Rule("", "check", translated, "", "", tuple(each for each in columns if each in written), more=tuple(more))
+    rule = Rule(
+        "", "check", translated, "", "", tuple(each for each in columns if each in written), more=tuple(more)
+    )
     return rule, why or hindrance
 
 
@@ -134,7 +136,11 @@ def _unlike(column: Column) -> str:
     if base.builtin and base.name == "bpchar":
         return f"{column.type.full} compares without the blanks at the end"
     if base.kind == "array" and base.element is not None:
-        return "" if base.element.builtin or base.element.kind == "enum" else f"{column.name} is a {column.type.full}"
+        return (
+            ""
+            if base.element.builtin or base.element.kind == "enum"
+            else f"{column.name} is a {column.type.full}"
+        )
     if not base.builtin and base.kind != "enum":
         return f"{column.name} is a {column.type.full}"
     return ""
@@ -182,7 +188,9 @@ def _array_of(element: Type) -> Type:
     return Type(0, f"{element.name}[]", f"{element.full}[]", "array", builtin=False, element=element)
 
 
-def _of_domains(session_b: Session, pair: Pair, printed: Mapping[str, Type]) -> Iterator[tuple[Rule, str, str]]:
+def _of_domains(
+    session_b: Session, pair: Pair, printed: Mapping[str, Type]
+) -> Iterator[tuple[Rule, str, str]]:
     for mapped in pair.columns:
         domains = list(_domains(mapped.column.type))
         if not any(each.checks for each in domains) or _same_domain(pair, mapped):
@@ -220,4 +228,7 @@ def _same_domain(pair: Pair, mapped: Mapped) -> bool:
     """Whether A's column has the same conditions already."""
     found = origin(mapped)
     source = pair.a.column(found.column) if found else None
-    return source is not None and (source.type.name, source.type.checks) == (mapped.column.type.name, mapped.column.type.checks)
+    return source is not None and (source.type.name, source.type.checks) == (
+        mapped.column.type.name,
+        mapped.column.type.checks,
+    )

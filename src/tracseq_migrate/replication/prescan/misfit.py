@@ -38,7 +38,11 @@ class Misfit:
             return f"{self.where}: {self.what} ({self.remedy})"
         of = f" of {self.rows:,}" if self.rows >= 0 else ""
         many = f"{self.count:,}{of} {'row' if self.count == 1 and not of else 'rows'}"
-        keys = f"; {', '.join(self.samples)}{', …' if self.count > len(self.samples) else ''}" if self.samples else ""
+        keys = (
+            f"; {', '.join(self.samples)}{', …' if self.count > len(self.samples) else ''}"
+            if self.samples
+            else ""
+        )
         return f"{self.where}: {many}: {self.what}{keys} ({self.remedy})"
 
     def document(self) -> dict[str, Any]:

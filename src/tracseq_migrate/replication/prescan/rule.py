@@ -13,7 +13,9 @@ KEY = "tracseq_migrate_key"
 """The name, within a mapped row, of its key as people read it."""
 
 _PLAIN = re.compile(r'\(?a\.("(?:[^"]|"")+")\)?(?:::[A-Za-z_ \[\]"]+)?\)?')
-_THROUGH_IDS = re.compile(r'coalesce\(\(SELECT i\.new FROM (\S+) i WHERE i\.old = a\.("(?:[^"]|"")+")\), .*\)', re.DOTALL)
+_THROUGH_IDS = re.compile(
+    r'coalesce\(\(SELECT i\.new FROM (\S+) i WHERE i\.old = a\.("(?:[^"]|"")+")\), .*\)', re.DOTALL
+)
 
 
 @frozen
@@ -60,7 +62,9 @@ class Rows:
     pair: Pair
     missing: tuple[tuple[str, str, str], ...] = ()
 
-    def select(self, columns: Iterable[str], more: Iterable[tuple[str, str]] = (), *, ordered: bool = False) -> str:
+    def select(
+        self, columns: Iterable[str], more: Iterable[tuple[str, str]] = (), *, ordered: bool = False
+    ) -> str:
         """A query of the key and of these columns of B; ``more`` are columns that A knows nothing of: name and expression."""
         wanted = list(dict.fromkeys(columns))
         listed = [f"{self._key()} AS {quoted(KEY)}"]

@@ -24,7 +24,14 @@ def rules(pair: Pair) -> Iterator[Rule]:
         value = f"m.{quoted(mapped.name)}"
         if source is None:
             # Never true: it makes the server evaluate the expression on every row, so that what fails is found now.
-            yield _rule(pair, mapped, "fails", f"num_nulls({value}) > 1", "the expression fails", "mend the expression")
+            yield _rule(
+                pair,
+                mapped,
+                "fails",
+                f"num_nulls({value}) > 1",
+                "the expression fails",
+                "mend the expression",
+            )
         if mapped.column.not_null and (source is None or not source.not_null):
             yield _rule(
                 pair,
@@ -105,7 +112,11 @@ def _conditions(mapped: Mapped, kind: Type, value: str) -> Iterator[tuple[str, s
             )
     elif base.name == "numeric" and base.modifier >= 4 and mapped.wire.removesuffix("[]") in _NUMBERS:
         yield from _numeric(base, name, value)
-    elif base.name in _INTEGERS and mapped.wire.removesuffix("[]") in _NUMBERS and mapped.wire.removesuffix("[]") != base.name:
+    elif (
+        base.name in _INTEGERS
+        and mapped.wire.removesuffix("[]") in _NUMBERS
+        and mapped.wire.removesuffix("[]") != base.name
+    ):
         bits = _INTEGERS[base.name]
         yield (
             "range",
@@ -148,7 +159,9 @@ def _indexed(pair: Pair, mapped: Mapped, value: str) -> Iterator[Rule]:
     if mapped.wire not in ("text", "bytea") or (most is not None and most * 4 < _INDEXED_BYTES):
         return
     source = _source(pair, mapped)
-    if source is not None and any(source.name in each.columns for each in pair.a.indexes if _btree(each.definition)):
+    if source is not None and any(
+        source.name in each.columns for each in pair.a.indexes if _btree(each.definition)
+    ):
         return
     names = [each.name for each in pair.b.indexes if mapped.name in each.columns and _btree(each.definition)]
     if names and forms.base_of(mapped.column.type).kind != "enum":
