@@ -22,7 +22,7 @@ from tracseq_migrate.operations.views import (
 )
 from tracseq_migrate.operations.witness import lost
 from tracseq_migrate.plan import WeekPlan
-from tracseq_migrate.ports import FlagFile, GatewayFlags, LeaseInfo, Route, ServiceState, Unreachable
+from tracseq_migrate.ports import SYNC, FlagFile, GatewayFlags, LeaseInfo, Route, ServiceState, Unreachable
 from tracseq_migrate.routing import values
 from tracseq_migrate.step import Evidence
 from tracseq_migrate.step.health import see_health
@@ -94,7 +94,7 @@ def status(system: System, week: str | None = None) -> StatusView:
 
 def _replications(system: System, ledger: Ledger) -> Sequence[ReplicationLine]:
     """What is carried over between databases. Nothing of that is imported, or asked, where nothing is owed."""
-    if not ledger.state.obligations:
+    if not any(name == SYNC for _, _, name in ledger.state.obligations):
         return ()
     from tracseq_migrate.operations.sync import standing
 

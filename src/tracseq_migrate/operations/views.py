@@ -172,7 +172,7 @@ class AdoptView(View):
 
 @frozen
 class ReplicatedTable:
-    """One table on its way: ``phase`` is captured, copying, copied, built or following; ``waiting`` counts changes not carried over."""
+    """One table on its way: ``phase`` is captured, copying, copied, built or following; ``waiting`` changes are not carried over."""
 
     name: str
     phase: str

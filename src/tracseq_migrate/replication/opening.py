@@ -53,7 +53,9 @@ def open_mapping(
             sessions.open(database_b, purpose="catalog", timeout=CONNECT, patience=patience)
         )
         catalog_a, catalog_b = read_catalog(a), read_catalog(b)
-    replication = compile_mapping(name_of(file), source, catalog_a, catalog_b)
+    # Once the tool is at work over there, indexes and constraints of B may be put away for the time being.
+    resumed = bool(catalog_b.ours)
+    replication = compile_mapping(name_of(file), source, catalog_a, catalog_b, resumed=resumed)
     return Opened(replication, catalog_a, catalog_b)
 
 

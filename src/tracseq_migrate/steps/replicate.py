@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tracseq_migrate.replication.comparing import Comparison
     from tracseq_migrate.replication.opening import Opened
 
-OBLIGATION = "sync"
+OBLIGATION = SYNC
 """The obligation that this step leaves: capture goes on, and somebody must carry over what it records."""
 _MOST_LOSSES = 100_000
 _TOLD_EVERY = 2.0

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol
 
 from tracseq_migrate.frozen import frozen
-from tracseq_migrate.ports.sql import Session, Sessions
+from tracseq_migrate.ports.sql import Session, Sessions, SqlFailed
 from tracseq_migrate.replication.names import literal
 from tracseq_migrate.replication.pair import Direction, Replication
 
