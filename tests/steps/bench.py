@@ -53,7 +53,7 @@ class Bench:
             digest="d",
             timeout=self.entry.timeout,
             writing=writing,
-            **more,
+            **{"texts": {}, **more},
         )
 
     def prepare(self) -> Undo:

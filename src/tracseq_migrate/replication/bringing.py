@@ -318,12 +318,14 @@ def take_back(
             tables.install(a, replication.name, "a")
             tables.install(b, replication.name, "b")
             claim = ownership.claim(a, b, replication.name, by=by)
-            gone = revert(
-                sessions, replication, claim.epoch, check=lambda: None, told=lambda seen: told(seen.text)
-            )
+            # Whoever carries changes over makes way, and finds afterwards that there is nothing left to carry.
+            with leading.wanting(b, replication.name, patience=LEAD):
+                gone = revert(
+                    sessions, replication, claim.epoch, check=lambda: None, told=lambda seen: told(seen.text)
+                )
             evidence.append(
                 Evidence(
-                    f"capture is gone, and {gone.rows:,} copied rows with it",
+                    f"capture is gone, and with it all that was carried over ({gone.rows:,} rows by the copy)",
                     {"rows": gone.rows, "objects": len(gone.objects), "seconds": round(gone.seconds, 3)},
                 )
             )

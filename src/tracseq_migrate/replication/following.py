@@ -72,6 +72,7 @@ class Follower:
         self._wait = waited
         self._told = told
         self._since: datetime | None = None
+        self._led: ownership.Ownership | None = None
 
     def follow(self) -> None:
         """Follow until it is to stop, or the replication is taken away. Trouble is told and outlived, never raised."""
@@ -88,6 +89,8 @@ class Follower:
             except Displaced:
                 continue  # somebody claimed it: the next look says for what
             except (Unreachable, SqlFailed, StepFailed) as error:
+                if self._changed():
+                    continue  # what was refused was refused for that: it was taken away, or claimed
                 said = printable(str(error))
                 self._told(Turn("in trouble", trouble=said))
                 self._complain(said)
@@ -120,6 +123,7 @@ class Follower:
                 self._open(origin, "sync: log") as sweeps,
                 self._open(b, "sync: beat") as beats,
             ):
+                self._led = row
                 applier = Applier(reads, sweeps, writes, self._replication, row.direction, row.epoch)
                 beating.begin(
                     beats,
@@ -150,6 +154,16 @@ class Follower:
                 self._stop_if_asked(beats)
             if not batch.remaining and batch.read < 100:
                 self._wait(_IDLE)
+
+    def _changed(self) -> bool:
+        """Whether the replication is another one than when this began to lead, or none at all any more."""
+        led, self._led = self._led, None
+        if led is None:
+            return False
+        try:
+            return self._moved(self._replication.database_b, led)
+        except (Unreachable, SqlFailed):
+            return False
 
     def _moved(self, database: str, row: ownership.Ownership) -> bool:
         with self._open(database, "sync: look") as look:

@@ -28,7 +28,7 @@ class Opened:
 
 def name_of(file: str) -> str:
     """The name of a replication, of its mapping's file: ``mappings/users.yaml`` is ``users``."""
-    return file.rpartition("/")[2].rpartition(".")[0].replace("-", "_").lower()
+    return file.rpartition("/")[2].removesuffix(".yaml").replace("-", "_").lower()
 
 
 def open_mapping(

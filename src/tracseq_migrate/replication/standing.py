@@ -101,7 +101,7 @@ def _waiting(session: Session, name: str, pair: str) -> Waiting:
     log = ours(capture.naming.log(name, pair))
     if not session.rows("SELECT 1 WHERE pg_catalog.to_regclass($1) IS NOT NULL", [log]):
         return Waiting(0, 0.0)
-    ((rows,),) = session.rows(f"SELECT count(*) FROM (SELECT 1 FROM {log} LIMIT {COUNTED}) AS some")
+    ((rows,),) = session.rows(f"SELECT count(*) FROM (SELECT 1 FROM {log} LIMIT {COUNTED}) AS counted")
     oldest = session.rows(
         f"SELECT extract(epoch FROM pg_catalog.clock_timestamp() - at)::double precision FROM {log} ORDER BY seq LIMIT 1"
     )

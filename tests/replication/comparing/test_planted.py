@@ -35,8 +35,8 @@ INSERT INTO things SELECT i, 'shelf ' || i % 3, 'thing ' || i, i / 8.0, i / 7.0,
     '2024-01-01'::date + i, '10.0.0.1'::inet + i
 FROM generate_series(1, 3000) i;
 INSERT INTO things VALUES (0, 'a "quoted", place\\with all', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
-    NULL, NULL, NULL, NULL), (-1, '', '', 1.0, 'NaN', '-Infinity', '{}', '{}', '{}', '', '0', '-infinity', 'bad', false, '', 'infinity',
-    '::1');
+    NULL, NULL, NULL, NULL), (-1, '', '', 1.0, 'NaN', '-Infinity', '{}', '{}', '{}', '', '0', '-infinity', 'bad', false, '',
+    'infinity', '::1');
 """
 B = """
 CREATE TYPE mood AS ENUM ('bad', 'good', 'other');

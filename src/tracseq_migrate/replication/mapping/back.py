@@ -159,7 +159,7 @@ def _by_itself(ground: Ground, column: Column, home: Forward, entry: BackEntry |
             can = bool(condition)
             ground.find(
                 place,
-                f"no way back for {column.name}: {home.name} ({home.column.type.full}) does not fit {column.type.full}: {lost}",
+                f"no way back for {column.name}: {home.name} ({forms.shown(home.column.type)}) does not fit {forms.shown(column.type)}: {lost}",
                 f"declare it: back: {{{column.name}: {{unfit: why that is right}}}}, or narrow {home.name} in B"
                 if can
                 else f"say what becomes of it: back: {{{column.name}: {{expression: …, refuse: …}}}}",
@@ -374,7 +374,7 @@ def _accounted(ground: Ground, written: list[Forward]) -> None:
         if column.name not in known and not entry.shared:
             ground.find(
                 ("columns",),
-                f"nothing is said of A's column '{column.name}' ({column.type.full}): its values would be lost",
+                f"nothing is said of A's column '{column.name}' ({forms.shown(column.type)}): its values would be lost",
                 f"map it, or keep it aside (kept: [{column.name}]), or leave it behind with a reason (left_behind)",
                 key=True,
             )

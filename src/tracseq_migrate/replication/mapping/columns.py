@@ -162,7 +162,7 @@ def _finished(
             ground.find((*way, "truncate"), "only a text can be cut", "write an expression")
         elif most is not None and entry.truncate > most:
             ground.find(
-                (*way, "truncate"), f"{column.type.full} holds {most} characters", f"truncate: {most}"
+                (*way, "truncate"), f"{forms.shown(column.type)} holds {most} characters", f"truncate: {most}"
             )
         value = f"left(({value})::text, {entry.truncate})"
     elif entry.zone is not None:
@@ -173,7 +173,7 @@ def _finished(
         if lost:
             ground.find(
                 way,
-                f"{source.name} ({source.type.full}) does not fit {column.name}: {lost}",
+                f"{source.name} ({forms.shown(source.type)}) does not fit {column.name}: {lost}",
                 _remedy(source, column),
             )
     wired = _wired(value, column, source if not (entry.values or entry.truncate or entry.zone) else None)
@@ -253,7 +253,7 @@ def _through_ids(
         ground.find((*way, "default"), "an id has no default", "take it away")
     whole = ("smallint", "integer", "bigint")
     if forms.base_of(column.type).name != "uuid" or forms.base_of(source.type).name not in whole:
-        what = f"from {source.type.full} to {column.type.full}"
+        what = f"from {forms.shown(source.type)} to {forms.shown(column.type)}"
         ground.find((*way, "ids"), f"an id map is from a whole number to a uuid, not {what}", "take it away")
         return None
     own = entry.ids == UUID

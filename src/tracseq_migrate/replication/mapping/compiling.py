@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from tracseq_migrate.document import Path, first_of
@@ -21,6 +21,10 @@ from tracseq_migrate.replication.names import SCHEMA, quoted
 from tracseq_migrate.replication.pair import Back, Edge, Mapped, Pair, Replication, Seeded
 
 
+OPEN = "TODO"
+"""What a draft has in the place of whatever it cannot know."""
+
+
 def compile_mapping(
     name: str, source: Source, catalog_a: Catalog, catalog_b: Catalog, *, resumed: bool = False
 ) -> Replication:
@@ -32,7 +36,10 @@ def compile_mapping(
     Raises:
         InvalidInput: it does not fit the catalogs, or its way back is not total; with every finding at its place.
     """
-    findings: list[Finding] = []
+    findings = [
+        source.document.finding(way, "this is still to be decided", "put what is right in the place of TODO")
+        for way in _open(source.document.value, ())
+    ]
     grounds = _grounds(name, source, catalog_a, catalog_b, findings, resumed=resumed)
     pairs: list[Pair] = []
     for ground in grounds:
@@ -57,6 +64,18 @@ def tables_of(mapping: MappingFile) -> tuple[list[str], list[str]]:
     a = dict.fromkeys(_bare(each.source) for each in mapping.tables)
     b = dict.fromkeys(_bare(each.target) for each in mapping.tables)
     return list(a), list(b)
+
+
+def _open(value: object, way: Path) -> Iterator[Path]:
+    """Where a draft's questions are still open."""
+    if isinstance(value, dict):
+        for key, each in value.items():
+            yield from _open(each, (*way, str(key)))
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            yield from _open(each, (*way, index))
+    elif value == OPEN:
+        yield way
 
 
 def _bare(name: str) -> str:
@@ -321,14 +340,14 @@ def _unwritten(ground: Ground, written: list[Forward]) -> None:
         if column.not_null and not column.default and not column.identity:
             ground.find(
                 ("columns",),
-                f"B's column '{column.name}' ({column.type.full}) needs a value, and nothing is said of it",
+                f"B's column '{column.name}' ({forms.shown(column.type)}) needs a value, and nothing is said of it",
                 f"{column.name}: {{constant: …}}, or an expression over A's row",
                 key=True,
             )
         else:
             ground.find(
                 ("columns",),
-                f"nothing is said of B's column '{column.name}' ({column.type.full})",
+                f"nothing is said of B's column '{column.name}' ({forms.shown(column.type)})",
                 f"map it, or let it have its own default: own_defaults: [{column.name}]",
                 key=True,
             )

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from tracseq_migrate.errors import Finding, InvalidInput
 from tracseq_migrate.replication.catalog.model import Catalog, Column, Table
 from tracseq_migrate.replication.mapping import forms
-from tracseq_migrate.replication.mapping.compiling import compile_mapping
+from tracseq_migrate.replication.mapping.compiling import OPEN, compile_mapping
+from tracseq_migrate.replication.mapping.expressions import complaints
 from tracseq_migrate.replication.mapping.reading import read
 
-MARK = "TODO"
+MARK = OPEN
 _NEAR = 0.72
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
@@ -49,7 +50,7 @@ def _written(a: Table, b: Table, catalog_a: Catalog, catalog_b: Catalog, seeded:
         if own is not None:
             yield from _column(a, b, column, own)
         elif column.not_null and not column.default and not column.identity:
-            yield f"      # {MARK}: {column.type.full}, needs a value, and nothing in A has this name."
+            yield f"      # {MARK}: {forms.shown(column.type)}, needs a value, and nothing in A has this name."
             yield f"      {_scalar(column.name)}: {{constant: {_scalar(MARK)}}}"
         else:
             asked.append(column.name)
@@ -60,27 +61,27 @@ def _written(a: Table, b: Table, catalog_a: Catalog, catalog_b: Catalog, seeded:
     taken = {each.name for each in homes.values()}
     homeless = [each for each in a.columns if each.name not in taken and not each.generated]
     if homeless:
-        yield f"    # {MARK}: no column of B has these names. Kept, they go into a side table; map each that has a home after all,"
+        yield f"    # {MARK}: no column of B has these names. Kept, they go into a side table; map each that has a home,"
         yield "    # or leave it behind with a reason (left_behind)."
         yield "    kept:"
         for each in homeless:
-            yield f"      - {_scalar(each.name)} # {each.type.full}"
+            yield f"      - {_scalar(each.name)} # {forms.shown(each.type)}"
     if asked:
         yield "    # A knows nothing of these: they get B's own default."
         yield "    own_defaults:"
         for name in asked:
             column = next(each for each in b.columns if each.name == name)
-            yield f"      - {_scalar(name)} # {column.type.full}" + (
+            yield f"      - {_scalar(name)} # {forms.shown(column.type)}" + (
                 f", default {column.default}" if column.default else ""
             )
     if seeded:
         yield "    seeded:"
-        yield f"      # {MARK}: B's table has {seeded:,} rows already: which are they, and do they stay (keep) or give way (replace)?"
+        yield f"      # {MARK}: B's table has rows already ({seeded:,}). Which are they? Do they stay (keep) or give way (replace)?"
         yield f"      - {{match: {_scalar(MARK)}, then: keep, because: {MARK}}}"
     edges = list(_edges(a, b))
     if edges:
         yield "    edges:"
-        yield f"      # {MARK}: foreign keys between these tables and others: does each stay, move by another entry, or get dropped?"
+        yield f"      # {MARK}: foreign keys between these tables and others. Does each stay, move by another entry, or get dropped?"
         yield from edges
 
 
@@ -128,10 +129,14 @@ def _column(a: Table, b: Table, column: Column, own: Column) -> Iterator[str]:
     labels: list[str] = []
     if lost:
         given, labels = _narrowed(column, own, given)
-        yield f"      # {MARK}: {own.type.full} -> {column.type.full}: {lost}."
+        theirs = forms.base_of(column.type).labels
+        yield f"      # {MARK}: {forms.shown(own.type)} -> {forms.shown(column.type)}: {lost}."
+        if theirs:
+            yield f"      # B has: {', '.join(theirs)}."
     if column.not_null and not own.not_null and column.name not in b.key:
         yield f"      # {MARK}: it can be null in A: what does a null become?"
-        given["default"] = _scalar(column.default or MARK)
+        steady = column.default and not list(complaints(column.default))
+        given["default"] = _scalar(column.default if steady else MARK)
     name = _scalar(column.name)
     if labels:
         yield f"      {name}:"
@@ -246,6 +251,8 @@ def _asked(lines: list[str], catalog_a: Catalog, catalog_b: Catalog) -> list[str
 def _commented(lines: list[str], findings: Sequence[Finding]) -> list[str]:
     said: dict[int, list[str]] = {}
     for each in findings:
+        if re.search(rf"\b{MARK}\b", lines[each.line - 1]):
+            continue  # it asks for this already
         text = f"{each.message} ({each.remedy})" if each.remedy else each.message
         said.setdefault(each.line, []).append(text)
     made = []

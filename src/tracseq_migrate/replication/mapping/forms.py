@@ -32,6 +32,11 @@ def base_of(given: Type) -> Type:
     return given
 
 
+def shown(given: Type) -> str:
+    """A type as people call it: without quotes, and without the schema that everything is in."""
+    return given.full.replace('"public".', "").replace('"', "")
+
+
 def is_text(given: Type) -> bool:
     """Whether its values are texts, whatever their length."""
     base = base_of(given)
@@ -108,24 +113,24 @@ def loses(source: Type, target: Type) -> str:
     given, wanted = base_of(source), base_of(target)
     conditions = [check for check in target.checks if check != "NOT NULL"]
     if conditions and (source.name, source.checks) != (target.name, target.checks):
-        return f"the domain {target.full} has conditions of its own"
+        return f"the domain {shown(target)} has conditions of its own"
     if is_text(source) and is_text(target):
         return _shorter(source, target)
     if given.kind == "enum" and wanted.kind == "enum":
         foreign = [label for label in given.labels if label not in wanted.labels]
         if foreign:
-            return f"{target.full} has no {_listed(foreign)}"
+            return f"{shown(target)} has no {_listed(foreign)}"
         return ""
     if given.kind == "enum" and is_text(target):
         longest = max((len(label) for label in given.labels), default=0)
         most = length_of(target)
         return (
-            f"{target.full} is too short for some of its labels"
+            f"{shown(target)} is too short for some of its labels"
             if most is not None and longest > most
             else ""
         )
     if wanted.kind == "enum":
-        return f"a {source.full} can be something else than a label of {target.full}"
+        return f"a {shown(source)} can be something else than a label of {shown(target)}"
     if given.kind == "array" and wanted.kind == "array" and given.element and wanted.element:
         inner = loses(given.element, wanted.element)
         return f"of the elements: {inner}" if inner else ""
@@ -135,7 +140,7 @@ def loses(source: Type, target: Type) -> str:
         if wanted.name == _NUMERIC and wanted.modifier >= 4:
             precision, scale = _precision(wanted)
             return (
-                f"{target.full} has too few digits"
+                f"{shown(target)} has too few digits"
                 if precision - scale < _DIGITS.get(given.name, 1000)
                 else ""
             )
@@ -143,11 +148,11 @@ def loses(source: Type, target: Type) -> str:
             most = length_of(target)
             needed = _LENGTHS.get(given.name)
             if most is not None and (needed is None or most < needed):
-                return f"{target.full} is too short"
+                return f"{shown(target)} is too short"
         return ""
     if given.name == "timestamp without time zone" and wanted.name == "timestamp with time zone":
         return "a timestamp without a zone means a moment only once its zone is said"
-    return f"a {source.full} is no {target.full}"
+    return f"a {shown(source)} is no {shown(target)}"
 
 
 def _is_citext(base: Type) -> bool:
@@ -160,9 +165,9 @@ def _shorter(source: Type, target: Type) -> str:
         "bpchar",
         "character",
     ):
-        return f"{target.full} drops the blanks at a text's end"
+        return f"{shown(target)} drops the blanks at a text's end"
     if wanted is not None and (given is None or given > wanted):
-        return f"it holds {'any length' if given is None else f'up to {given} characters'}, and {target.full} only {wanted}"
+        return f"it holds {'any length' if given is None else f'up to {given} characters'}, and {shown(target)} only {wanted}"
     return ""
 
 
@@ -171,19 +176,19 @@ def _narrower(given: Type, wanted: Type) -> str:
         return ""
     if given.name == _NUMERIC:
         if given.modifier < 0:
-            return f"it holds any number, and {wanted.full} rounds"
+            return f"it holds any number, and {shown(wanted)} rounds"
         (precision, scale), (most, places) = _precision(given), _precision(wanted)
         if places < scale:
-            return f"{wanted.full} rounds to {places} places"
-        return f"{wanted.full} has too few digits" if most - places < precision - scale else ""
+            return f"{shown(wanted)} rounds to {places} places"
+        return f"{shown(wanted)} has too few digits" if most - places < precision - scale else ""
     if given.name.startswith(("timestamp", "time")):
         own = 6 if given.modifier < 0 else given.modifier
         return (
-            f"{wanted.full} rounds to {wanted.modifier} places of a second" if wanted.modifier < own else ""
+            f"{shown(wanted)} rounds to {wanted.modifier} places of a second" if wanted.modifier < own else ""
         )
     if given.name == "bit varying" and 0 <= given.modifier <= wanted.modifier:
         return ""
-    return f"{wanted.full} is not {given.full}"
+    return f"{shown(wanted)} is not {shown(given)}"
 
 
 def _precision(given: Type) -> tuple[int, int]:

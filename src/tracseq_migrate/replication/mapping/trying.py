@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from tracseq_migrate.document import Path
 from tracseq_migrate.errors import Finding
 from tracseq_migrate.ports.sql import Session, SqlFailed
+from tracseq_migrate.replication.mapping import forms
 from tracseq_migrate.replication.mapping.back import lens
 from tracseq_migrate.replication.mapping.compiling import name_of
 from tracseq_migrate.replication.mapping.expressions import functions_of
@@ -84,7 +85,7 @@ def _forward(source: Source, pair: Pair, at: Path, a: Session) -> Iterator[Compl
         if each.wire in _SILENT.get(kind, ()):
             yield (
                 way,
-                f"the expression is a {kind}, and {each.name} a {each.column.type.full}: what does not fit would be lost unseen",
+                f"the expression is a {kind}, and {each.name} a {forms.shown(each.column.type)}: what does not fit would be lost unseen",
                 f"say how: round(…), trunc(…), … AT TIME ZONE 'UTC', … ::{each.wire} inside of the expression",
             )
         yield from _unsteady(a, way, expression)

@@ -1,8 +1,8 @@
 """Whether A's rows fit B, asked before anything moves: each reason for which some do not, with counts, sample keys and a remedy.
 
-What B refuses is read from its catalog and asked of A's rows as the mapping would make them. One scan of each source table answers all
-rules about single rows, however many there are. One more is made only where a unique index of B is not implied by one of A's, and a
-look at parent and child where that holds for a foreign key.
+What B refuses is read from its catalog and asked of A's rows as the mapping would make them. One scan of each source table
+answers all rules about single rows, however many there are. One more is made only where a unique index of B is not implied by
+one of A's, and a look at parent and child where that holds for a foreign key.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def prescan(
 ) -> list[Misfit]:
     """Every reason at once, pair by pair, what refuses first. Nothing is changed.
 
-    Neither session may have a transaction open: a question that a server refuses must not end the others. ``told`` is called with each
-    pair that was read, and the number of its rows that move.
+    Neither session may have a transaction open: a question that a server refuses must not end the others. ``told`` is called
+    with each pair that was read, and the number of its rows that move.
 
     Raises:
         SqlFailed: a side refused the reading itself (no rights, for instance).

@@ -124,7 +124,8 @@ def _unique(
         why = why or ("" if _only_citext(pair, columns, hindrance) else hindrance)
         translated.append(rule.condition)
     held = translated[-1] if predicate else ""
-    parts, own = [], []
+    parts: list[str] = []
+    own: list[str] = []
     for index, expression in enumerate(expressions):
         for collected, value, condition in (
             (parts, translated[index], held),
@@ -204,7 +205,6 @@ def collisions(session_a: Session, rows: Rows, uniques: Sequence[Unique], total:
     for number, unique in enumerate(asked):
         names.append([f"u{number}_{place}" for place in range(len(unique.parts))])
         listed += [f"{part} AS {name}" for part, name in zip(unique.parts, names[-1], strict=True)]
-    every = [name for group in names for name in group]
     sets = ", ".join(f"({', '.join(group)})" for group in names)
     which = " ".join(
         f"WHEN grouping({', '.join(group)}) = 0 THEN {number}" for number, group in enumerate(names)
@@ -223,7 +223,6 @@ def collisions(session_a: Session, rows: Rows, uniques: Sequence[Unique], total:
                   GROUP BY GROUPING SETS ({sets})
                   HAVING count(*) > 1 AND CASE {held} END) AS d) AS g
         WHERE g.place <= 5 ORDER BY g.which, g.place"""
-    del every
     samples: dict[int, list[str]] = {}
     counts: dict[int, tuple[int, int]] = {}
     try:
