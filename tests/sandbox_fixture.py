@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from tracseq_migrate.sandbox import faults, lifecycle, programs
-from tracseq_migrate.sandbox.layout import State
+from tracseq_migrate.sandbox.layout import SYNC, State
 from tracseq_migrate.sandbox.supervision import Supervisor
 
 
@@ -138,7 +138,7 @@ class Sandbox:
             for stray in self.folder.glob(pattern):
                 stray.unlink()
         running = {name for name, info in self.supervisor.processes().items() if info.state != "stopped"}
-        self.stop(*sorted(running & set(self.document["services"])))
+        self.stop(*sorted(running & {*self.document["services"], SYNC}))
         for program in ("postgres", "monolith", *(["proxy"] if state.proxy != "none" else [])):
             self.supervisor.start_program(program)
         stale = [name for name in self.instances if not self._as_new(name)]

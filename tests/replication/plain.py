@@ -1,4 +1,7 @@
-"""A replication made by hand: every column by its name, unless a test says otherwise. What the compiler would refuse is possible here."""
+"""A replication made by hand: every column by its name, unless a test says otherwise.
+
+What the compiler would refuse is possible here.
+"""
 
 from __future__ import annotations
 

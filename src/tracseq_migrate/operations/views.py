@@ -397,6 +397,41 @@ class ValidateView(View):
 
 
 @frozen
+class MappedTable:
+    """What a mapping comes to for one table: ``kept`` are columns of the origin that go into the side table, ``forward_only``
+    columns of the target that the origin has no home for, ``refused`` what has no way back, each with its reason."""
+
+    mapping: str
+    table: str
+    origin: str
+    target: str
+    columns: int
+    kept: Sequence[str]
+    forward_only: Sequence[str]
+    refused: Sequence[str]
+    way_back: bool
+
+
+@frozen
+class MappingCheckView(ValidateView):
+    """``mapping check``."""
+
+    type: ClassVar[str] = "mapping-check"
+    tables: Sequence[MappedTable] = field(default_factory=tuple)
+
+
+@frozen
+class MappingDraftView(View):
+    """``mapping draft``: the text, and how many questions it leaves open."""
+
+    type: ClassVar[str] = "mapping-draft"
+    file: str
+    text: str
+    questions: int
+    next_command: str
+
+
+@frozen
 class ApprovedView(View):
     """``approve``: what was signed, by whom, until when, and what is still open for the week."""
 

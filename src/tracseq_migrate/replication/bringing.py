@@ -7,7 +7,7 @@ is in the databases themselves; the caller is told, for its journal.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from tracseq_migrate import duration
@@ -20,7 +20,7 @@ from tracseq_migrate.replication.applying import Applier
 from tracseq_migrate.replication.building import Built, build
 from tracseq_migrate.replication.catalog.reading import read as read_catalog
 from tracseq_migrate.replication.catalog.shape import differences
-from tracseq_migrate.replication.comparing import Comparison, Snapshots, compare
+from tracseq_migrate.replication.comparing import Comparison, Snapshots, aligned, compare
 from tracseq_migrate.replication.control import leading, ownership, phases, tables
 from tracseq_migrate.replication.copying import Copied, copy
 from tracseq_migrate.replication.copying.progress import Progress
@@ -270,24 +270,13 @@ def compare_aligned(
             row = ownership.read(b, replication.name)
         if row is None:
             raise StepFailed(f"{replication.database_b} knows of no replication {replication.name}")
-        direction = row.direction
-        with (
-            led(sessions, replication, direction, row.epoch, patience=patience, check=check) as applier,
-            applier.align() as aligned,
-            sessions.open(replication.database_a, purpose="compare", timeout=CONNECT) as one,
-            sessions.open(replication.database_b, purpose="compare", timeout=CONNECT) as two,
-        ):
-            ids = (aligned.origin, aligned.destination)
-            for session, snapshot in zip(
-                (one, two), ids if direction == "forward" else ids[::-1], strict=True
-            ):
-                session.begin("REPEATABLE READ", read_only=True)
-                session.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-            try:
-                yield Snapshots(one, two, exact=True)
-            finally:
-                one.rollback()
-                two.rollback()
+        with ExitStack() as stack:
+            with led(
+                sessions, replication, row.direction, row.epoch, patience=patience, check=check
+            ) as applier:
+                snapshots = stack.enter_context(aligned(sessions, replication, row.direction, applier.align))
+            # Whoever carries changes over goes on from here; the two snapshots stay what they are.
+            yield snapshots
 
     return compare(replication, aligning, tables=only, limit=limit, values=values, check=check)
 

@@ -124,12 +124,32 @@ class ReplicateStep(Step):
     def concerns(self, ctx: StepContext) -> list[Concern]:
         question = f"{self.mapping} can move from {self.from_} to {self.to}"
         try:
+            stray = self._stray(ctx, question)
+            if stray:
+                return stray
             opened = self.opened(ctx)
             return self._refusals(ctx, opened, question) + self._misfits(ctx, opened)
         except StepFailed as error:
             return [Concern(question, "fail", error.message, error.hint)]
         except (Unreachable, SqlFailed) as error:
             return [Concern(question, "unknown", str(error))]
+
+    def _stray(self, ctx: StepContext, question: str) -> list[Concern]:
+        """A replication of this name that the databases know of, and this journal does not: what was before it is not known."""
+        from tracseq_migrate.replication.bringing import look
+        from tracseq_migrate.replication.opening import name_of
+
+        seen = look(ctx.sessions, name_of(self._file), self.from_, self.to, patience=ctx.remaining(10.0))
+        if seen.nothing or ctx.journal.owes(OBLIGATION):
+            return []
+        return [
+            Concern(
+                question,
+                "fail",
+                f"{self.from_} and {self.to} know of a replication {self.mapping} that this journal knows nothing of: {seen.text}",
+                f"`tracseq-migrate state adopt {ctx.week}` takes it over, and then it can be rolled back.",
+            )
+        ]
 
     def _refusals(self, ctx: StepContext, opened: Opened, question: str) -> list[Concern]:
         from tracseq_migrate.replication.refusals import refusals
@@ -143,7 +163,7 @@ class ReplicateStep(Step):
             Concern(
                 f"{each.database}: {each.where}",
                 "fail" if each.grade == "refused" else "unknown",
-                each.what,
+                f"{each.where}: {each.what}",
                 each.remedy,
             )
             for each in found
@@ -169,9 +189,9 @@ class ReplicateStep(Step):
             Concern(
                 f"{each.where}: {each.what}",
                 "unknown" if each.count is None else "fail",
-                f"{each.count:,} of {each.rows:,} rows, such as {', '.join(map(str, each.samples))}"
+                f"{each.where}: {each.what}: {each.count:,} of {each.rows:,} rows, such as {', '.join(map(str, each.samples))}"
                 if each.count is not None
-                else "this cannot be known before the rows are there",
+                else f"{each.where}: {each.what}: this cannot be known before the rows are there",
                 each.remedy,
             )
             for each in misfits

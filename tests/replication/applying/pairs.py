@@ -17,8 +17,9 @@ from tracseq_migrate.replication.control import tables
 from tracseq_migrate.replication.names import quoted
 from tracseq_migrate.replication.pair import Back, Direction, IdMap, Mapped, Pair, Replication
 
+
 @dataclass(frozen=True)
-class Mapping_:
+class Wanted:
     """One table's mapping in short: B's column -> an expression over A's row; a plain name stands for A's column."""
 
     a: str
@@ -49,7 +50,7 @@ def wire_of(column: Column) -> str:
     return kind.full
 
 
-def pair_of(wanted: Mapping_, a: Catalog, b: Catalog) -> Pair:
+def pair_of(wanted: Wanted, a: Catalog, b: Catalog) -> Pair:
     """The pair that a compiler would make of it."""
     table_a, table_b = a.tables[wanted.a], b.tables[wanted.b]
     written = [each for each in table_b.columns if not each.generated]
@@ -203,7 +204,7 @@ def set_up(
     databases: PairOfDatabases,
     schema_a: str,
     schema_b: str,
-    mappings: Sequence[Mapping_],
+    mappings: Sequence[Wanted],
     *,
     back: bool = False,
 ) -> Stage:

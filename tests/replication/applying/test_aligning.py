@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.replication.applying.pairs import Mapping_, Stage, set_up
+from tests.replication.applying.pairs import Stage, Wanted, set_up
 from tests.replication.databases import PairOfDatabases
 from tracseq_migrate.replication.applying import Applier
 from tracseq_migrate.replication.control.ownership import Displaced
@@ -16,7 +16,7 @@ SCHEMA = "CREATE TABLE t (id int PRIMARY KEY, v text)"
 
 @pytest.fixture
 def plain(pair_of_databases: PairOfDatabases) -> Stage:
-    return set_up(pair_of_databases, SCHEMA, SCHEMA, [Mapping_("t", "t")])
+    return set_up(pair_of_databases, SCHEMA, SCHEMA, [Wanted("t", "t")])
 
 
 def test_the_two_snapshots_agree_while_a_writer_goes_on(plain: Stage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from tests.replication.applying.pairs import Mapping_, Stage, set_up, turned, without
+from tests.replication.applying.pairs import Stage, Wanted, set_up, turned, without
 from tests.replication.databases import COMBINATIONS, PairOfDatabases
 from tracseq_migrate.replication import capture
 from tracseq_migrate.replication.applying import Stuck, advance
@@ -23,7 +23,7 @@ CREATE TABLE accounts (id int PRIMARY KEY, email varchar(100) UNIQUE, kind kind 
     source text NOT NULL DEFAULT 'app', visits int NOT NULL DEFAULT 0);
 INSERT INTO accounts (id, email, kind, source) VALUES (9000, 'seed@x', 'chief', 'seed');
 """
-USERS = Mapping_(
+USERS = Wanted(
     "users",
     "accounts",
     {
@@ -208,14 +208,14 @@ def _old(column: str) -> tuple[str, list[str]]:
 
 
 PLACES = [
-    Mapping_(
+    Wanted(
         "places",
         "places",
         {"id": _id("id"), "name": "name", "parent": _id("parent")},
         back={"id": _old("id"), "parent": _old("parent")},
         ids=True,
     ),
-    Mapping_(
+    Wanted(
         "moves",
         "moves",
         {"id": "id", "place": _id("place"), "note": "note"},
@@ -269,8 +269,8 @@ def test_a_shared_pair_only_updates_on_the_way_back(pair_of_databases: PairOfDat
         "CREATE TABLE samples (id int PRIMARY KEY, name text, location text, owner text DEFAULT 'x')",
         schema_b,
         [
-            Mapping_("samples", "samples", {"id": "id", "name": "name"}),
-            Mapping_(
+            Wanted("samples", "samples", {"id": "id", "name": "name"}),
+            Wanted(
                 "samples",
                 "places",
                 {"sample_id": "id", "place": "location"},

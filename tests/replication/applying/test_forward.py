@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.replication.applying.pairs import Mapping_, Stage, set_up
+from tests.replication.applying.pairs import Stage, Wanted, set_up
 from tests.replication.databases import COMBINATIONS, PairOfDatabases
 
 SCHEMA_A = """
@@ -23,7 +23,7 @@ CREATE TABLE persons (
     made_here timestamptz DEFAULT now(), doubled numeric GENERATED ALWAYS AS (score * 2) STORED
 );
 """
-PEOPLE = Mapping_(
+PEOPLE = Wanted(
     "people",
     "persons",
     {
@@ -244,7 +244,7 @@ def test_rows_enter_and_leave_by_the_filter(pair_of_databases: PairOfDatabases) 
         pair_of_databases,
         "CREATE TABLE t (id int PRIMARY KEY, v text, gone timestamptz)",
         "CREATE TABLE t (id int PRIMARY KEY, v text)",
-        [Mapping_("t", "t", where_a="a.gone IS NULL")],
+        [Wanted("t", "t", where_a="a.gone IS NULL")],
     )
     pair_of_databases.run("a", "INSERT INTO t VALUES (1, 'a', NULL), (2, 'b', now()), (3, 'c', NULL)")
     stage.drain()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.replication.applying.pairs import Mapping_, Stage, set_up
+from tests.replication.applying.pairs import Stage, Wanted, set_up
 from tests.replication.databases import PairOfDatabases
 from tracseq_migrate.replication.applying import Stuck
 
@@ -12,7 +12,7 @@ TREE = """
 CREATE TABLE parent (id int PRIMARY KEY, code text UNIQUE, boss int REFERENCES parent);
 CREATE TABLE child (id int PRIMARY KEY, parent_id int {child}, note text);
 """
-BOTH = [Mapping_("parent", "parent"), Mapping_("child", "child")]
+BOTH = [Wanted("parent", "parent"), Wanted("child", "child")]
 
 
 def family(databases: PairOfDatabases, action: str = "") -> Stage:
@@ -71,7 +71,7 @@ def test_a_ring_of_checked_values_over_a_cascade_keeps_to_the_check(pair_of_data
         CHECK (email ~ '^[a-z0-9._%+-]+@[a-z0-9.-]+[.][a-z]{2,}$'));
     CREATE TABLE tokens (id int PRIMARY KEY, person int NOT NULL REFERENCES people ON DELETE CASCADE);
     """
-    stage = set_up(pair_of_databases, schema, schema, [Mapping_("people", "people")])
+    stage = set_up(pair_of_databases, schema, schema, [Wanted("people", "people")])
     pair_of_databases.run("a", "INSERT INTO people VALUES (1, 'ada@lab.org'), (2, 'bob@lab.org'), (3, 'eve@lab.org')")
     stage.drain()
     pair_of_databases.run("b", "INSERT INTO tokens VALUES (1, 1), (2, 2)")
@@ -93,7 +93,7 @@ def test_a_circle_of_foreign_keys(pair_of_databases: PairOfDatabases) -> None:
     CREATE TABLE two (id int PRIMARY KEY, one int REFERENCES one);
     ALTER TABLE one ADD FOREIGN KEY (two) REFERENCES two DEFERRABLE;
     """
-    stage = set_up(pair_of_databases, schema, schema, [Mapping_("one", "one"), Mapping_("two", "two")])
+    stage = set_up(pair_of_databases, schema, schema, [Wanted("one", "one"), Wanted("two", "two")])
     pair_of_databases.run(
         "a",
         """
@@ -120,7 +120,7 @@ def test_truncate_cascades_to_the_set(pair_of_databases: PairOfDatabases) -> Non
 
 def test_exclusions_change_places(pair_of_databases: PairOfDatabases) -> None:
     schema = "CREATE TABLE slots (id int PRIMARY KEY, at int4range, EXCLUDE USING gist (at WITH &&))"
-    stage = set_up(pair_of_databases, schema, schema, [Mapping_("slots", "slots")])
+    stage = set_up(pair_of_databases, schema, schema, [Wanted("slots", "slots")])
     pair_of_databases.run("a", "INSERT INTO slots SELECT i, int4range(i * 10, i * 10 + 10) FROM generate_series(1, 6) i")
     stage.drain()
     pair_of_databases.run(
@@ -137,7 +137,7 @@ def test_a_unique_value_that_another_owner_has_is_named_and_loses_nothing(pair_o
         pair_of_databases,
         "CREATE TABLE t (id int PRIMARY KEY, code text)",
         "CREATE TABLE t (id int PRIMARY KEY, code text CONSTRAINT one_code UNIQUE)",
-        [Mapping_("t", "t")],
+        [Wanted("t", "t")],
     )
     pair_of_databases.run("a", "INSERT INTO t VALUES (1, 'same'), (2, 'same'), (3, 'other')")
     with stage.applier() as applier, pytest.raises(Stuck) as stuck:
@@ -154,7 +154,7 @@ def test_partitions_on_either_side(pair_of_databases: PairOfDatabases) -> None:
     CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
     CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
     """
-    stage = set_up(pair_of_databases, parts, parts, [Mapping_("log", "log")])
+    stage = set_up(pair_of_databases, parts, parts, [Wanted("log", "log")])
     pair_of_databases.run(
         "a",
         """

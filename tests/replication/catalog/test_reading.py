@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.replication.databases import PairOfDatabases
-from tracseq_migrate.ports.sql import Session, SqlFailed
+from tracseq_migrate.ports.sql import Session, SqlFailed, Unreachable
 from tracseq_migrate.replication.catalog.model import Catalog
 from tracseq_migrate.replication.catalog.reading import read
 from tracseq_migrate.replication.catalog.shape import differences
@@ -181,16 +181,20 @@ def test_rights_and_row_security_of_a_foreign_owner(pair_of_databases: PairOfDat
     assert not found.sequences['"public"."theirs_id_seq"'].readable
 
 
-def test_a_table_that_somebody_holds_does_not_hold_up_the_reading(pair_of_databases: PairOfDatabases) -> None:
-    pair_of_databases.run(
-        "a", "CREATE TABLE held (id int PRIMARY KEY, t text); INSERT INTO held VALUES (1, 'x')"
-    )
+def test_a_table_that_somebody_rewrites_is_waited_for_within_the_sessions_patience(
+    pair_of_databases: PairOfDatabases,
+) -> None:
+    pair_of_databases.run("a", "CREATE TABLE held (id int PRIMARY KEY, t text)")
     with pair_of_databases.writer("a", autocommit=False) as writer:
         writer.execute("LOCK TABLE held IN ACCESS EXCLUSIVE MODE")
-        with pair_of_databases.sessions.open("a", purpose="test", timeout=30, patience=20) as session:
-            found = read(session)
+        with (
+            pair_of_databases.sessions.open("a", purpose="test", timeout=30, patience=1) as session,
+            pytest.raises(Unreachable, match="not answered within 1 s"),
+        ):
+            read(session)
         writer.rollback()
-    assert found.tables["held"].key == ("id",)
+    with pair_of_databases.open("a") as session:
+        assert read(session).tables["held"].key == ("id",)
 
 
 class _Counting:

@@ -8,6 +8,7 @@ from tracseq_migrate.console.documents.findings import render_findings
 from tracseq_migrate.console.documents.history import render_approved, render_chain, render_runs
 from tracseq_migrate.console.documents.lock import render_lock, render_released
 from tracseq_migrate.console.documents.look import Look
+from tracseq_migrate.console.documents.mapping import render_check, render_draft
 from tracseq_migrate.console.documents.plan import render_plan, render_rollback
 from tracseq_migrate.console.documents.state import render_exported, render_imported
 from tracseq_migrate.console.documents.status import render_status, render_verify
@@ -18,6 +19,8 @@ from tracseq_migrate.operations.views import (
     ChainView,
     LockReleasedView,
     LockView,
+    MappingCheckView,
+    MappingDraftView,
     PlanView,
     RollbackView,
     RunsView,
@@ -37,6 +40,8 @@ __all__ = [
     "render_adopt",
     "render_approved",
     "render_chain",
+    "render_check",
+    "render_draft",
     "render_exported",
     "render_findings",
     "render_imported",
@@ -67,6 +72,10 @@ def blocks_of(view: View, look: Look) -> list[Block]:
             return render_runs(view, look)
         case ChainView():
             return render_chain(view, look)
+        case MappingCheckView():
+            return render_check(view, look)
+        case MappingDraftView():
+            return render_draft(view, look)
         case ValidateView():
             return render_findings(view, look)
         case StateExportedView():

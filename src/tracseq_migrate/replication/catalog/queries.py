@@ -1,6 +1,6 @@
 """The questions to the catalog. ``$1`` is mostly an array of the tables' numbers, as a text.
 
-None of them opens a table: who holds one locked holds up nobody who reads the catalog.
+PostgreSQL opens a table to say how large it is and to write an expression out: that is ACCESS SHARE, and waits for who rebuilds it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ SELECT current_user::text,
        (SELECT count(*) FROM pg_largeobject_metadata)
 """
 
-# Sizes need a lock that only ACCESS EXCLUSIVE refuses: where that is held, the planner's last figure has to do.
 TABLES = """
 WITH RECURSIVE mine AS (
     SELECT c.*, n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -38,13 +37,8 @@ WITH RECURSIVE mine AS (
     FROM tree t JOIN pg_class c ON c.oid = t.oid AND c.relkind <> 'p'
     JOIN pg_namespace n ON n.oid = c.relnamespace
     GROUP BY t.root
-), shut AS MATERIALIZED (
-    SELECT DISTINCT relation FROM pg_locks
-    WHERE mode = 'AccessExclusiveLock' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 ), sizes AS (
-    SELECT x.oid, CASE WHEN x.oid IN (SELECT relation FROM shut WHERE relation IS NOT NULL)
-                       THEN c.relpages::bigint * current_setting('block_size')::bigint
-                       ELSE pg_table_size(x.oid) END AS bytes
+    SELECT x.oid, pg_table_size(x.oid) AS bytes
     FROM (SELECT oid FROM wanted UNION SELECT unnest(oids) FROM leaves) x JOIN pg_class c ON c.oid = x.oid
     WHERE c.relkind IN ('r', 'm')
 )

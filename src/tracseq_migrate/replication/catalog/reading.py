@@ -1,4 +1,4 @@
-"""Reads a database's catalog: a fixed number of queries, whatever the number of tables, and no lock on any of them."""
+"""Reads a database's catalog: a fixed number of queries, whatever the number of tables."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ def read(session: Session, tables: Sequence[str] | None = None) -> found.Catalog
     Args:
         tables: names for people (``users``, ``lab.users``; ``public.users`` is ``users``); None: all that are not PostgreSQL's or
             the tool's own. A name that is not there is simply missing in the answer. Leaves of a partitioned table come with it.
+
+    It waits for who holds one of the tables ACCESS EXCLUSIVE (a rewrite, a VACUUM FULL), as any reader does: the session's patience
+    is what bounds it.
 
     Raises:
         SqlFailed, Unreachable: as of the session.

@@ -85,7 +85,7 @@ def copy(
         with transaction(b):
             ownership.hold(b, replication.name, epoch, "forward")
             for pair in replication.pairs:
-                if phases.read(b, replication.name, pair.name) == "captured":
+                if phases.read(b, replication.name, pair.name) in (None, "captured"):
                     phases.write(b, replication.name, pair.name, "copying")
         order, of_rows = _weighed(a, replication)
         meter, before = _meter(b, replication, of_rows)
@@ -121,7 +121,7 @@ def copy(
                 hint="Another copy of the same tables is under way; wait for it, or end it, then resume.",
             )
         for pair in replication.pairs:
-            if phases.read(b, replication.name, pair.name) in ("captured", "copying"):
+            if phases.read(b, replication.name, pair.name) in (None, "captured", "copying"):
                 phases.write(b, replication.name, pair.name, "copied")
     told(meter.read())
     return Copied(int(rows), int(size), time.monotonic() - began, int(chunks), before)

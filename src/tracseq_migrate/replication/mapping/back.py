@@ -159,7 +159,8 @@ def _by_itself(ground: Ground, column: Column, home: Forward, entry: BackEntry |
             can = bool(condition)
             ground.find(
                 place,
-                f"no way back for {column.name}: {home.name} ({forms.shown(home.column.type)}) does not fit {forms.shown(column.type)}: {lost}",
+                f"no way back for {column.name}: {home.name} ({forms.shown(home.column.type)}) does not fit"
+                f" {forms.shown(column.type)}: {lost}",
                 f"declare it: back: {{{column.name}: {{unfit: why that is right}}}}, or narrow {home.name} in B"
                 if can
                 else f"say what becomes of it: back: {{{column.name}: {{expression: …, refuse: …}}}}",

@@ -20,7 +20,6 @@ from tracseq_migrate.replication.mapping.reading import Source
 from tracseq_migrate.replication.names import SCHEMA, quoted
 from tracseq_migrate.replication.pair import Back, Edge, Mapped, Pair, Replication, Seeded
 
-
 OPEN = "TODO"
 """What a draft has in the place of whatever it cannot know."""
 

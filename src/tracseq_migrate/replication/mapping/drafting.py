@@ -76,12 +76,12 @@ def _written(a: Table, b: Table, catalog_a: Catalog, catalog_b: Catalog, seeded:
             )
     if seeded:
         yield "    seeded:"
-        yield f"      # {MARK}: B's table has rows already ({seeded:,}). Which are they? Do they stay (keep) or give way (replace)?"
+        yield f"      # {MARK}: B's table has rows already ({seeded:,}). Which? Do they stay (keep) or give way (replace)?"
         yield f"      - {{match: {_scalar(MARK)}, then: keep, because: {MARK}}}"
     edges = list(_edges(a, b))
     if edges:
         yield "    edges:"
-        yield f"      # {MARK}: foreign keys between these tables and others. Does each stay, move by another entry, or get dropped?"
+        yield f"      # {MARK}: foreign keys between these tables and others. Does each stay, move by another entry, or go?"
         yield from edges
 
 

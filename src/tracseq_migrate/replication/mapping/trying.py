@@ -85,7 +85,8 @@ def _forward(source: Source, pair: Pair, at: Path, a: Session) -> Iterator[Compl
         if each.wire in _SILENT.get(kind, ()):
             yield (
                 way,
-                f"the expression is a {kind}, and {each.name} a {forms.shown(each.column.type)}: what does not fit would be lost unseen",
+                f"the expression is a {kind}, and {each.name} a {forms.shown(each.column.type)}:"
+                " what does not fit would be lost unseen",
                 f"say how: round(…), trunc(…), … AT TIME ZONE 'UTC', … ::{each.wire} inside of the expression",
             )
         yield from _unsteady(a, way, expression)

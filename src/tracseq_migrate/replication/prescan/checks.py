@@ -1,7 +1,8 @@
 """B's CHECK constraints and the conditions of its domains, asked of A's rows before they are moved.
 
 They are evaluated on A, over the mapped row. That is the same question wherever a condition is made of PostgreSQL's own
-functions and types; an enum of B's becomes a text there. What A cannot evaluate the same is named as an open question, and not guessed.
+functions and types; an enum of B's becomes a text there. What A cannot evaluate the same is named as an open
+question, and not guessed.
 """
 
 from __future__ import annotations
