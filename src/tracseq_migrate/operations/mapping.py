@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tracseq_migrate.document import did_you_mean
+from tracseq_migrate.document import did_you_mean, shown
 from tracseq_migrate.errors import CouldNotReach, Finding, InvalidInput, UsageError
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.operations.system import PROGRAM, System
@@ -126,13 +126,17 @@ def _asked(system: System, file: Path | None, source: str | None, target: str | 
             )
         for name in (source, target):
             _known(system, name)
-        return [Asked(str(file), system.files.read(file), source, target)]
+        try:
+            body = system.files.read(file)
+        except OSError as error:
+            raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
+        return [Asked(shown(file.absolute()), body, source, target)]
     if source is not None or target is not None:
         raise UsageError(
             "--from and --to need a mapping file", hint="Without one, the mappings of all plans are checked."
         )
     found: dict[tuple[str, str, str], Asked] = {}
-    for plan in system.shelf.all():
+    for plan in map(system.shelf.find, system.shelf.names()):
         for entry in plan.steps:
             if isinstance(entry.step, ReplicateStep):
                 step = entry.step

@@ -393,7 +393,7 @@ def _accept_late(system: System, ledger: Ledger, plan: WeekPlan, run_id: str) ->
     again = count_reverted(system, ledger, plan, ledger.state.week(plan.week))
     digests = [e.data["digest"] for e in ledger.history() if e.type == v.LOSS_ACCEPTED and e.run_id == run_id]
     known = next((system.store.attachment(digest) for digest in reversed(digests) if digest), listing([]))
-    if listing(again.rows) != known:
+    if again.losses and listing(again.rows) != known:
         accepted = _listed(system, plan.week, run_id, again)
         ledger.append(*accepted)
         _warn(system, accepted)

@@ -6,6 +6,7 @@ is in the databases themselves; the caller is told, for its journal.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -24,6 +25,7 @@ from tracseq_migrate.replication.comparing import Comparison, Snapshots, aligned
 from tracseq_migrate.replication.control import leading, ownership, phases, tables
 from tracseq_migrate.replication.copying import Copied, copy
 from tracseq_migrate.replication.copying.progress import Progress
+from tracseq_migrate.replication.names import quoted
 from tracseq_migrate.replication.pair import Direction, Replication
 from tracseq_migrate.replication.reverting import revert
 from tracseq_migrate.step import Evidence
@@ -32,6 +34,7 @@ CONNECT = 15.0
 """Seconds within which a database must take a connection."""
 LEAD = 30.0
 """Seconds that whoever applies at the moment has to make way."""
+_AT_ONCE = 2_000
 _PAUSE = 0.1
 
 
@@ -350,3 +353,37 @@ def _of_tables(shape: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]
         "sequences", None
     )  # where they stand is put right by `revert`, and they are not the tables' alone
     return found
+
+
+def rows_of(
+    sessions: Sessions,
+    database: str,
+    relation: str,
+    keys: Sequence[Mapping[str, str | None]],
+    *,
+    patience: float,
+) -> list[dict[str, Any] | None]:
+    """The whole rows with these keys, as JSON values, in the order of the keys; None for one that is gone.
+
+    Args:
+        relation: the table, quoted and qualified.
+        keys: texts by column, as a comparison has them.
+
+    Raises:
+        SqlFailed, Unreachable: the database could not be asked.
+    """
+    if not keys:
+        return []
+    names = list(keys[0])
+    text = f"pg_catalog.jsonb_build_array({', '.join(f'b.{quoted(name)}::text' for name in names)})"
+    found: dict[str, dict[str, Any]] = {}
+    with sessions.open(database, purpose="list", timeout=CONNECT, patience=patience) as session:
+        for start in range(0, len(keys), _AT_ONCE):
+            wanted = [json.dumps([key[name] for name in names]) for key in keys[start : start + _AT_ONCE]]
+            rows = session.rows(
+                f"SELECT ({text})::text, pg_catalog.to_jsonb(b.*)::text FROM {relation} AS b"
+                f" WHERE {text} = ANY (ARRAY(SELECT w::jsonb FROM pg_catalog.unnest($1::text[]) AS w))",
+                [wanted],
+            )
+            found |= {json.dumps(json.loads(key)): json.loads(row) for key, row in rows}
+    return [found.get(json.dumps([key[name] for name in names])) for key in keys]

@@ -77,7 +77,7 @@ class Work:
         """Take back what is deployed, newest first, but those in ``keep``; their names.
 
         Raises:
-            WouldLose: tables with rows that no script left there would go, and ``lose`` is false; nothing of that script was done.
+            WouldLose: tables with rows that no script left there would go; nothing of that script was done.
             StepFailed: a script's revert failed, or the script is not known any more.
         """
         if not registry.there(self.session):
@@ -150,7 +150,7 @@ class Work:
             except (StepFailed, SqlFailed) as second:
                 raise StepFailed(
                     f"{error.message}; and taking it back failed too: {second}",
-                    hint=f"{script.file} does not run in a transaction, so a part of it may be there: look, and take it out by hand.",
+                    hint=f"{script.file} runs without a transaction, so a part of it may be there: take it out by hand.",
                     unknown=True,
                 ) from error
             raise
@@ -162,20 +162,27 @@ class Work:
         session = self.session
         session.begin()
         self._settle()
+        as_left: list[str] = []
         if not lose:
             # Done once to see which tables would go; what was in them can be seen again only after that is undone.
             before = registry.tables(session)
             session.execute("SAVEPOINT trial")
             self._run(script, script.revert)
-            gone = [name for oid, name in before.items() if oid not in registry.tables(session)]
+            after = registry.tables(session)
+            gone = [name for oid, name in before.items() if oid not in after]
+            changed = [after[oid] for oid in registry.touched(session) if oid in after]
             session.execute("ROLLBACK TO SAVEPOINT trial")
             for name in gone:
                 session.rows(f"LOCK TABLE {name} IN ACCESS EXCLUSIVE MODE")
             if written := [name for name in gone if _written(session, name, left)]:
                 raise WouldLose(written)
+            as_left = [name for name in changed if name in left and not _written(session, name, left)]
         self._run(script, script.revert)
         registry.forget(session, self.folder, script.name)
+        # What the script had put in and has taken out again is not what somebody wrote.
+        now = {name: registry.state(session, name) for name in as_left}
         session.commit()
+        left |= now
 
     def _revert_apart(self, script: Script, left: dict[str, registry.State], *, lose: bool) -> None:
         rows = {row.name: row for row in registry.read(self.session, self.folder)}

@@ -116,9 +116,9 @@ def _read(name: str, file: str, body: str) -> tuple[Script, list[Finding]]:
             findings.append(Finding(file, begins.get(each, 1), 1, f"the part `-- {each}` {why}", remedy))
     for each in _PARTS:
         findings += [
-            Finding(file, statement.line, 1, *why)
+            Finding(file, statement.line, 1, unfit[0], unfit[1])
             for statement in parsed[each]
-            if (why := _unfit(statement, in_transaction=not apart))
+            if (unfit := _unfit(statement, in_transaction=not apart))
         ]
     script = Script(
         name,

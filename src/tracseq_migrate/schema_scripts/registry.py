@@ -29,7 +29,7 @@ ORDER BY 2
 
 @frozen
 class Row:
-    """A script that is deployed. ``made`` are the tables that it made, ``rows`` the state in which it left those that it touched."""
+    """A script that is deployed. ``made``: the tables that it made; ``rows``: how it left those that it touched."""
 
     name: str
     checksum: str
@@ -103,7 +103,8 @@ def write(
 ) -> None:
     """Note a script as deployed, within the open transaction or in one of its own."""
     session.execute(
-        f"INSERT INTO {SCRIPT} (folder, name, checksum, body, deployed_by, made, rows) VALUES ($1, $2, $3, $4, $5, $6::text[], $7::jsonb)",
+        f"INSERT INTO {SCRIPT} (folder, name, checksum, body, deployed_by, made, rows)"
+        " VALUES ($1, $2, $3, $4, $5, $6::text[], $7::jsonb)",
         [folder, script.name, script.checksum, script.body, by, list(made), json.dumps(dict(rows))],
     )
 
@@ -166,3 +167,12 @@ def left_by_scripts(rows: Sequence[Row]) -> dict[str, State]:
     for row in rows:
         known |= {relation: each for relation, each in row.rows.items() if relation in made}
     return known
+
+
+def _first_difference(before: str, now: str) -> int:
+    """The first line, counted from 1, that is not as it was."""
+    old, new = before.splitlines(), now.splitlines()
+    for number, (one, other) in enumerate(zip(old, new, strict=False), start=1):
+        if one != other:
+            return number
+    return max(min(len(old), len(new)), 1)

@@ -146,7 +146,7 @@ class ReplicateStep(Step):
             Concern(
                 question,
                 "fail",
-                f"{self.from_} and {self.to} know of a replication {self.mapping} that this journal knows nothing of: {seen.text}",
+                f"{self.from_} and {self.to} know of a replication {self.mapping} that is not in this journal: {seen.text}",
                 f"`tracseq-migrate state adopt {ctx.week}` takes it over, and then it can be rolled back.",
             )
         ]
@@ -363,27 +363,40 @@ class ReplicateStep(Step):
         """Rows of the new side that nobody brought there from the old one: somebody wrote them."""
         import json
 
-        from tracseq_migrate.replication.bringing import look
+        from tracseq_migrate.replication.bringing import look, rows_of
 
         try:
             seen = look(ctx.sessions, undo["replication"], self.from_, self.to, patience=ctx.remaining(10.0))
             if not seen.following:
                 return []  # as long as it is being copied, the applier is the only one who could have written there
+            replication = self.opened(ctx).replication
             comparison = self._compared(ctx, limit=_MOST_LOSSES)
         except (SqlFailed, StepFailed) as error:
             raise Unreachable(f"what {self.to} has of its own", str(error)) from error
         if comparison.verdict == "unknown":
             raise Unreachable(f"what {self.to} has of its own", "the two sides could not be compared exactly")
-        return [
-            Loss(
-                f"{self.to}.{table.name}",
-                "inserted" if each.kind == "extra" else "updated",
-                json.dumps(dict(each.key), ensure_ascii=False),
-            )
-            for table in comparison.tables
-            for each in table.differences
-            if each.kind in ("extra", "different")
-        ]
+        found: list[Loss] = []
+        for table in comparison.tables:
+            written = [each for each in table.differences if each.kind in ("extra", "different")]
+            if not written:
+                continue
+            keys = [each.key for each in written]
+            try:
+                pair = replication.pair(table.pair)
+                relation = pair.b.relation if table.name == pair.name else pair.side
+                rows = rows_of(ctx.sessions, self.to, relation, keys, patience=ctx.remaining())
+            except SqlFailed as error:
+                raise Unreachable(f"what {self.to} has of its own", str(error)) from error
+            found += [
+                Loss(
+                    f"{self.to}.{table.name}",
+                    "inserted" if each.kind == "extra" else "updated",
+                    json.dumps(dict(each.key), ensure_ascii=False),
+                    row,
+                )
+                for each, row in zip(written, rows, strict=True)
+            ]
+        return found
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
         from tracseq_migrate.replication.bringing import take_back

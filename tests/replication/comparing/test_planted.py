@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.replication.applying.pairs import Mapping_, pair_of
+from tests.replication.applying.pairs import Wanted, pair_of
 from tests.replication.databases import COMBINATIONS, PairOfDatabases
 from tracseq_migrate.replication.catalog.reading import read
 from tracseq_migrate.replication.comparing import (
@@ -62,7 +62,7 @@ NAMES = (
     "feeling",
     "flag",
 )
-MAPPING = Mapping_(
+MAPPING = Wanted(
     "things",
     "items",
     {**{name: name for name in (*NAMES, "code", "day", "address")}, "born_at": "a.born AT TIME ZONE 'UTC'"},
@@ -82,7 +82,7 @@ def asked(databases: PairOfDatabases, *pairs: Pair, limit: int = 20, values: boo
     return compare(replication, lambda: at_rest(databases, replication), limit=limit, values=values)
 
 
-def copied(databases: PairOfDatabases, mapping: Mapping_ = MAPPING) -> Pair:
+def copied(databases: PairOfDatabases, mapping: Wanted = MAPPING) -> Pair:
     """The pair, after every row of A was carried to B."""
     with databases.open("a") as a, databases.open("b") as b:
         pair = pair_of(mapping, read(a), read(b))

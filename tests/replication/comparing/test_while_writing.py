@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.replication.applying.pairs import Mapping_, Stage, set_up, turned
+from tests.replication.applying.pairs import Stage, Wanted, set_up, turned
 from tests.replication.databases import COMBINATIONS, PairOfDatabases
 from tracseq_migrate.ports.sql import SqlFailed, Unreachable
 from tracseq_migrate.replication.applying import Applier
@@ -29,8 +29,8 @@ CREATE TABLE persons (id bigint PRIMARY KEY, full_name varchar(300) NOT NULL, sc
 CREATE TABLE notes (id bigint PRIMARY KEY, person bigint REFERENCES persons (id), said text);
 """
 MAPPINGS = [
-    Mapping_("people", "persons", {"id": "id", "full_name": "name", "score": "score"}),
-    Mapping_("notes", "notes"),
+    Wanted("people", "persons", {"id": "id", "full_name": "name", "score": "score"}),
+    Wanted("notes", "notes"),
 ]
 
 

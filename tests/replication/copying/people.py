@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 from tests.replication.databases import PairOfDatabases
+from tracseq_migrate.ports.sql import Session
 from tracseq_migrate.replication.catalog.model import Catalog
 from tracseq_migrate.replication.catalog.reading import read
 from tracseq_migrate.replication.names import ours, quoted
@@ -124,12 +127,18 @@ def fill(databases: PairOfDatabases, people: int, *, things: int | None = None) 
     )
 
 
-def catalogs(databases: PairOfDatabases) -> tuple[Catalog, Catalog]:
+class Opening(Protocol):
+    """Where sessions with ``a`` and ``b`` come from."""
+
+    def open(self, side: str) -> AbstractContextManager[Session]: ...
+
+
+def catalogs(databases: Opening) -> tuple[Catalog, Catalog]:
     with databases.open("a") as a, databases.open("b") as b:
         return read(a), read(b)
 
 
-def replication(databases: PairOfDatabases) -> Replication:
+def replication(databases: Opening) -> Replication:
     """The mapping of these tables, compiled by hand against what is there."""
     a, b = catalogs(databases)
     ids = ours("ids_things")

@@ -208,6 +208,11 @@ class PostgresSession:
     def in_transaction(self) -> bool:
         return self._connection.info.transaction_status not in (_IDLE, pq.TransactionStatus.UNKNOWN)
 
+    def verifier(self, role: str, password: str) -> str:
+        """What the server would keep of a role's password."""
+        made = self._connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256")
+        return made.decode()
+
     def rows(
         self, sql: str, parameters: Sequence[object] = (), *, timeout: float | None = None
     ) -> list[tuple[Any, ...]]:
