@@ -11,7 +11,7 @@ SECONDS ?= 600
 SEED ?= 1
 CASE ?=
 
-.PHONY: demo test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps setup clean help
+.PHONY: demo demo-full test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps setup clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -31,6 +31,9 @@ demo: setup ## a whole small TracSeq: weeks 1 and 2 there and back, and the log 
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
 
 # Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together.
+demo-full: setup ## data: users and samples come to life in their services' databases under load, and are compared (about 2 minutes)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo-full.sh
+
 test: setup ## every test, on real PostgreSQL, a real proxy and real processes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 

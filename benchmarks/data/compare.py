@@ -2,7 +2,7 @@
 
     python benchmarks/data/compare.py [--rows 1000000] [--rounds 5] [--kept] [--workers 2]
 
-Two servers on loopback (of two versions, where both are on the machine), the monolith's and the service's tables, the mapping that
+Two servers on loopback (of two versions where both are there), the monolith's and the service's tables, the mapping that
 ships. The peers are what a person would type into two terminals: the sum of the md5 of the table's rows as they are, once on each
 side; and the same of the mapped rows on the monolith's side. Neither could say which row differs. All run in turns, on the same
 rows, and the median counts. The copy that fills the service's table is no part of any time, and no one writes meanwhile: what the
@@ -29,6 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # the servers are started as the tests start theirs
 
 from tests.replication.databases import PairOfDatabases, Server, binaries, fresh_pair, server  # noqa: E402
+
 from tracseq_migrate.replication.catalog.reading import read as read_catalog  # noqa: E402
 from tracseq_migrate.replication.comparing import apart, compare  # noqa: E402
 from tracseq_migrate.replication.comparing.units import units  # noqa: E402
@@ -45,7 +46,8 @@ SELECT md5('user' || i)::uuid, 'bench-' || i, 'user' || i || '@lab.example.org',
     (enum_range(NULL::user_role))[1 + i % 10], (enum_range(NULL::user_status))[1 + i % 6],
     '2024-01-01Z'::timestamptz + i * interval '7 s', '2024-06-01Z'::timestamptz + i * interval '3 s',
     CASE WHEN i % 3 = 0 THEN '2025-01-01Z'::timestamptz + i * interval '1.37 s' END, md5(i::text) || md5(i::text),
-    'First' || i % 1000, 'Last' || i % 5000, 'Lab ' || i % 300, 'Position ' || i % 50, '+1 919 555 ' || i % 10000, i % 2 = 0, i % 4
+    'First' || i % 1000, 'Last' || i % 5000, 'Lab ' || i % 300, 'Position ' || i % 50, '+1 919 555 ' || i % 10000, i % 2 = 0,
+    i % 4
 FROM generate_series(1, {rows}) i
 """
 _SUM = "SELECT count(*), sum(('x' || left(md5({row}::text), 15))::bit(60)::bigint) FROM {source}"

@@ -141,10 +141,10 @@ def _asked(system: System, file: Path | None, source: str | None, target: str | 
             if isinstance(entry.step, ReplicateStep):
                 step = entry.step
                 for named in step.reads():
-                    body = plan.texts.get(named.name)
-                    if body is not None:
+                    held = plan.texts.get(named.name)
+                    if held is not None:
                         found[named.name, step.from_, step.to] = Asked(
-                            named.name, body.encode(), step.from_, step.to
+                            named.name, held.encode(), step.from_, step.to
                         )
     if not found:
         raise UsageError(

@@ -119,6 +119,8 @@ class System:
     services: Services
     databases: Databases
     sessions: Sessions
+    founding: Founding
+    dumps: Dumps
     free_sessions: Sessions
     """The same without the gate: for what runs beside the lease, and answers for itself by claims and leads of its own."""
     prober: Prober

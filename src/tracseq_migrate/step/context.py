@@ -79,6 +79,8 @@ class StepContext:
     services: Services
     databases: Databases
     sessions: Sessions
+    founding: Founding
+    dumps: Dumps
     prober: Prober
     commands: Commands
     asker: Asker

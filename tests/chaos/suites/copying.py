@@ -32,7 +32,7 @@ from tracseq_migrate.replication.pair import Replication
 
 PEOPLE = 3_000
 CHUNK = 48 << 10
-KILLS = 5
+KILLS = 9
 """At most, on the way there; and two on the way back."""
 
 CASES = 400
@@ -116,7 +116,7 @@ class _Bench:
             before = [catalog.shape() for catalog in people.catalogs(databases)]
             seeded = databases.rows("b", "SELECT people::text FROM people")
             with _Writer(databases, chance) as writer:
-                self._until_done(databases, "bring", chance, chance.randint(2, KILLS), counts)
+                self._until_done(databases, "bring", chance, chance.randint(4, KILLS), counts)
             counts["written meanwhile"] = writer.written
             moved = people.replication(databases)
             counts["rows equal"] = _equal(databases, moved)

@@ -1,6 +1,6 @@
 """The questions to the catalog. ``$1`` is mostly an array of the tables' numbers, as a text.
 
-PostgreSQL opens a table to say how large it is and to write an expression out: that is ACCESS SHARE, and waits for who rebuilds it.
+PostgreSQL opens a table to say how large it is and to write an expression out: ACCESS SHARE, which waits for who rebuilds it.
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ def read(session: Session, tables: Sequence[str] | None = None) -> found.Catalog
         tables: names for people (``users``, ``lab.users``; ``public.users`` is ``users``); None: all that are not PostgreSQL's or
             the tool's own. A name that is not there is simply missing in the answer. Leaves of a partitioned table come with it.
 
-    It waits for who holds one of the tables ACCESS EXCLUSIVE (a rewrite, a VACUUM FULL), as any reader does: the session's patience
-    is what bounds it.
+    It waits for who holds one of the tables ACCESS EXCLUSIVE (a rewrite, a VACUUM FULL), as any reader does: the patience
+    of the session bounds it.
 
     Raises:
         SqlFailed, Unreachable: as of the session.

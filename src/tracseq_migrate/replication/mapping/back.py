@@ -334,7 +334,7 @@ def _inverse(
 def _misfit(theirs: str, given: Column, wanted: Column) -> str:
     """The condition over ``b`` under which B's value does not fit A's column; empty where none can be written down."""
     base = forms.base_of(wanted.type)
-    if wanted.type.kind == "domain":
+    if any(check != "NOT NULL" for check in wanted.type.checks):
         return ""
     if forms.is_text(given.type) and forms.is_text(wanted.type):
         most = forms.length_of(wanted.type)
