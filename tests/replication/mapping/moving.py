@@ -1,4 +1,4 @@
-"""Rows moved by what a mapping was compiled to, in the plainest way: one after the other, without capture and without an applier."""
+"""Rows moved by what a mapping was compiled to, in the plainest way: one after the other, without capture."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def make_ids(databases: PairOfDatabases, replication: Replication) -> None:
             for ids in pair.ids:
                 a.execute("CREATE SCHEMA IF NOT EXISTS tracseq_migrate")
                 a.execute(f"CREATE TABLE {ids.table} (old bigint PRIMARY KEY, new uuid NOT NULL UNIQUE)")
-                a.execute(f"INSERT INTO {ids.table} SELECT a.{quoted(ids.column_a)}, {ids.computed} FROM {pair.a.relation} a")
+                a.execute(
+                    f"INSERT INTO {ids.table} SELECT a.{quoted(ids.column_a)}, {ids.computed} FROM {pair.a.relation} a"
+                )
 
 
 def move(databases: PairOfDatabases, pair: Pair) -> int:
@@ -54,13 +56,17 @@ def move(databases: PairOfDatabases, pair: Pair) -> int:
     return len(rows)
 
 
-def texts(databases: PairOfDatabases, pair: Pair, *, only: tuple[str, ...] = ()) -> tuple[list[Any], list[Any]]:
+def texts(
+    databases: PairOfDatabases, pair: Pair, *, only: tuple[str, ...] = ()
+) -> tuple[list[Any], list[Any]]:
     """What is compared: the canonical texts of every row, of A and of B."""
     columns = [each for each in pair.columns if not only or each.name in only]
     where = f" WHERE {pair.where_a}" if pair.where_a else ""
     with databases.open("a") as a, databases.open("b") as b:
         of_a = a.rows(f"SELECT {', '.join(each.text_a for each in columns)} FROM {pair.a.relation} a{where}")
-        of_b = b.rows(f"SELECT {', '.join(each.text_b for each in columns)} FROM {pair.b.relation} b WHERE {pair.owned_b}")
+        of_b = b.rows(
+            f"SELECT {', '.join(each.text_b for each in columns)} FROM {pair.b.relation} b WHERE {pair.owned_b}"
+        )
     return sorted(of_a, key=repr), sorted(of_b, key=repr)
 
 
@@ -78,11 +84,14 @@ def come_back(databases: PairOfDatabases, pair: Pair) -> tuple[list[dict[str, An
     with databases.open("a") as a:
         for row in rows:
             [answer] = a.rows(
-                f"SELECT {values}, {refusals} FROM (SELECT {staged}) AS b LEFT JOIN {pair.a.relation} AS a ON {there}", row
+                f"SELECT {values}, {refusals} FROM (SELECT {staged}) AS b LEFT JOIN {pair.a.relation} AS a ON {there}",
+                row,
             )
             count = len(pair.back)
             made.append({each.name: answer[n] for n, each in enumerate(pair.back)})
-            refused += [(each.name, each.why) for each, no in zip(pair.back, answer[count:], strict=True) if no]
+            refused += [
+                (each.name, each.why) for each, no in zip(pair.back, answer[count:], strict=True) if no
+            ]
     return made, refused
 
 
@@ -90,5 +99,7 @@ def rows_of(databases: PairOfDatabases, pair: Pair) -> list[dict[str, Any]]:
     """A's rows as texts, of the columns that come back."""
     where = f" WHERE {pair.where_a}" if pair.where_a else ""
     with databases.open("a") as a:
-        found = a.rows(f"SELECT {', '.join(f'a.{quoted(each.name)}::text' for each in pair.back)} FROM {pair.a.relation} a{where}")
+        found = a.rows(
+            f"SELECT {', '.join(f'a.{quoted(each.name)}::text' for each in pair.back)} FROM {pair.a.relation} a{where}"
+        )
     return [{each.name: value for each, value in zip(pair.back, row, strict=True)} for row in found]

@@ -85,8 +85,12 @@ def test_users_keep_what_the_service_has_no_room_for(pair_of_databases: PairOfDa
     assert found["d.long@lab.example.org"] == "Dora|Long|data_analyst|suspended|f|100|f"
     assert found["i.undated@lab.example.org"].endswith("|f|t")
     # A person changes what was cut: the change comes back, and what nobody touched stays whole.
-    pair_of_databases.run("b", "UPDATE users SET department = 'Pathology' WHERE email = 'd.long@lab.example.org'")
-    pair_of_databases.run("b", "UPDATE users SET phone = '+1 555 01' WHERE email = 'm.manager@lab.example.org'")
+    pair_of_databases.run(
+        "b", "UPDATE users SET department = 'Pathology' WHERE email = 'd.long@lab.example.org'"
+    )
+    pair_of_databases.run(
+        "b", "UPDATE users SET phone = '+1 555 01' WHERE email = 'm.manager@lab.example.org'"
+    )
     back, refused = come_back(pair_of_databases, pair)
     assert refused == []
     rows = {row["email"]: row for row in back}
@@ -129,11 +133,15 @@ def test_a_movement_that_was_made_on_the_service_finds_its_number(pair_of_databa
     back, refused = come_back(pair_of_databases, movements)
     assert refused == []
     [made] = [row for row in back if row["notes"] == "R-1"]
-    [(freezer,)] = pair_of_databases.rows("a", "SELECT id::text FROM storage_locations WHERE name = 'Freezer A'")
+    [(freezer,)] = pair_of_databases.rows(
+        "a", "SELECT id::text FROM storage_locations WHERE name = 'Freezer A'"
+    )
     assert made["to_location_id"] == freezer
     assert (made["moved_by"], made["sample_id"], made["to_state"]) == ("robot", "0", "instorage")
     assert made["id"] is None  # the applier draws it from the sequence, and writes it into the map first
     # Capacity 0 is allowed over there, and refused here.
-    pair_of_databases.run("b", "UPDATE storage_locations SET capacity = 0, occupied = 0 WHERE name = 'Cold room'")
+    pair_of_databases.run(
+        "b", "UPDATE storage_locations SET capacity = 0, occupied = 0 WHERE name = 'Cold room'"
+    )
     _, refused = come_back(pair_of_databases, locations)
     assert [(name, "capacity_positive" in why) for name, why in refused] == [("capacity", True)]

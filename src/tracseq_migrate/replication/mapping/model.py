@@ -125,9 +125,7 @@ class TableEntry(Written):
     """B's column: A's column; both primary keys by default."""
     where: Filter | None = None
     """Which rows move, where not all do."""
-    columns: dict[str, Annotated[ColumnEntry, BeforeValidator(lambda given: _from(given))]] = Field(
-        min_length=1
-    )
+    columns: dict[str, Annotated[ColumnEntry, BeforeValidator(lambda given: _from(given))]]
     """B's column: where it comes from; a plain name is A's column."""
     back: dict[str, Annotated[BackEntry, BeforeValidator(lambda given: _expression(given))]] = Field(
         default_factory=dict
@@ -158,7 +156,7 @@ class MappingFile(Written):
     version: Literal[1]
     about: str = ""
     """What a person should know who reads it."""
-    tables: Annotated[tuple[TableEntry, ...], Field(min_length=1)]
+    tables: Annotated[tuple[TableEntry, ...], Field(json_schema_extra={"minItems": 1})]
     """The tables that move together."""
 
 

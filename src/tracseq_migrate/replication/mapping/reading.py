@@ -39,6 +39,10 @@ def read(body: bytes, file: str) -> Source:
     except ValidationError as error:
         found = findings_from(error, document, model=MappingFile)
         raise InvalidInput(first_of([*findings, *found])) from None
+    if not mapping.tables:  # not the model's to say: it would say so, too, where the only entry is wrong
+        findings.append(
+            document.finding(("tables",), "no table moves", "name at least one: {from: …, to: …, columns: …}")
+        )
     if findings:
         raise InvalidInput(first_of(findings))
     return Source(document, mapping, body.decode("utf-8-sig"))
