@@ -63,6 +63,9 @@ def _complaints(word: str, rule: Any, value: Any, root: Mapping[str, Any], path:
         case "minItems" | "minLength" | "minProperties":
             if isinstance(value, (list, str, dict)) and len(value) < rule:
                 yield f"{path}: shorter than {rule}"
+        case "maxItems" | "maxLength" | "maxProperties":
+            if isinstance(value, (list, str, dict)) and len(value) > rule:
+                yield f"{path}: longer than {rule}"
         case "minimum":
             if isinstance(value, (int, float)) and value < rule:
                 yield f"{path}: less than {rule}"

@@ -26,8 +26,10 @@ PORTS = [port for _, port in inspect.getmembers(ports, inspect.isclass) if chang
 def test_every_port_that_changes_something_is_known() -> None:
     assert {port.__name__ for port in PORTS} == {
         "Commands",
+        "Dumps",
         "Files",
         "FlagStore",
+        "Founding",
         "Git",
         "JournalStore",
         "JournalVault",

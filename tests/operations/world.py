@@ -19,7 +19,9 @@ from typing import Any, TypeVar, cast
 
 from tracseq_migrate.adapters.memory.commands import Call, MemoryCommands
 from tracseq_migrate.adapters.memory.databases import MemoryDatabases
+from tracseq_migrate.adapters.memory.dumps import MemoryDumps
 from tracseq_migrate.adapters.memory.flags import MemoryFlagStore
+from tracseq_migrate.adapters.memory.founding import MemoryFounding
 from tracseq_migrate.adapters.memory.gateway import MemoryGateway, MemoryProxy
 from tracseq_migrate.adapters.memory.http import MemoryHttp, MemoryProber, Request
 from tracseq_migrate.adapters.memory.journal import MemoryJournal, MemoryLease
@@ -45,8 +47,10 @@ from tracseq_migrate.ports import (
     CommandResult,
     Commands,
     Draft,
+    Dumps,
     Files,
     FlagStore,
+    Founding,
     Git,
     Holder,
     JournalStore,
@@ -237,6 +241,8 @@ class World:
         for name in (MONOLITH, *INSTANCES):
             self.services.states[name] = ServiceState.RUNNING
         self.sessions = MemorySessions()
+        self.founding = MemoryFounding()
+        self.dumps = MemoryDumps()
         self.databases = MemoryDatabases(
             {
                 "main": {"public.locations": [{"id": 1, "name": "freezer"}]},
@@ -326,6 +332,8 @@ class World:
             databases=self.databases,
             sessions=GuardedSessions(self.sessions, gate),
             free_sessions=self.sessions,
+            founding=guarded(mortal(self.founding, Founding, script), Founding, gate),
+            dumps=guarded(mortal(self.dumps, Dumps, script), Dumps, gate),
             prober=self.prober,
             commands=commands,
             observer=self,

@@ -27,6 +27,8 @@ from tracseq_migrate.adapters.identity import (
 )
 from tracseq_migrate.adapters.kin import end_programs_of
 from tracseq_migrate.adapters.postgres.databases import PostgresDatabases
+from tracseq_migrate.adapters.postgres.dumps import PostgresDumps
+from tracseq_migrate.adapters.postgres.founding import PostgresFounding
 from tracseq_migrate.adapters.postgres.sessions import PostgresSessions
 from tracseq_migrate.adapters.prober import ThreadProber
 from tracseq_migrate.adapters.processes import CommandStarter, ExternalStarter, ProcessServices, Starter
@@ -46,8 +48,10 @@ from tracseq_migrate.ports import (
     SYNC,
     Clock,
     Commands,
+    Dumps,
     Event,
     FlagStore,
+    Founding,
     Gateway,
     Holder,
     Identity,
@@ -257,6 +261,8 @@ def _system(
         databases=PostgresDatabases(dsns),
         sessions=GuardedSessions(sessions, gate),
         free_sessions=sessions,
+        founding=guarded(PostgresFounding(dsns), Founding, gate),
+        dumps=guarded(PostgresDumps(dsns, environment.backups or place / "backups", programs), Dumps, gate),
         prober=ThreadProber(targets),
         commands=commands,
         observer=session.screen.observer() if watched else _Silent(),

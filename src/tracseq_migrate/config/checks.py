@@ -50,6 +50,7 @@ class Parts(Section):
     identity: IdentityFrom = "system"
     plans: FilePath | None = None
     state: StateFolder | None = None
+    backups: FilePath | None = None
     outside: Annotated[tuple[FilePath, ...], Field(strict=False)] = ()
     hand_down: Annotated[tuple[Text, ...], Field(strict=False)] = ()
     supervisor: FilePath | None = None

@@ -200,6 +200,8 @@ class EnvironmentSection(Section):
     """The folder of week plans; else weeks/ beside this file. The packaged plans stand behind it."""
     state: StateFolder = Field(default=Path(".tracseq-migrate"), validate_default=True)
     """The folder of the journal."""
+    backups: FilePath | None = None
+    """The folder of backups; else backups/ beside the journal."""
     lease: Annotated[Duration, AfterValidator(_long_enough)] = 30.0
     """How long the lock stays with a holder that gives no sign of life, in seconds."""
     outside: Annotated[tuple[FilePath, ...], Field(strict=False)] = ()
@@ -298,6 +300,7 @@ class Environment(EnvironmentSection):
             "lease",
             "outside",
             "hand_down",
+            "backups",
         }
         return {key: _view(value, self.folder) for key, value in self.__dict__.items() if key not in left_out}
 

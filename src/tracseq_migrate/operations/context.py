@@ -92,6 +92,7 @@ def context(
     assume_yes: bool = False,
     accept_loss: bool = False,
     settled: bool = False,
+    deep: bool = False,
 ) -> StepContext:
     """A context for one step; ``writing`` is false for verbs that only look."""
 
@@ -119,6 +120,8 @@ def context(
         # Who only looks has no lease, and needs none: catalogs, a scan, and a comparison, for which what waits is carried over
         # by the one that leads.
         sessions=system.sessions if writing else system.free_sessions,
+        founding=system.founding,
+        dumps=system.dumps,
         prober=system.prober,
         commands=system.commands,
         asker=system.asker,
@@ -136,4 +139,5 @@ def context(
         assume_yes=assume_yes,
         accept_loss=accept_loss,
         settled=settled,
+        deep=deep,
     )

@@ -16,8 +16,11 @@ from tracseq_migrate.plan import StepEntry, WeekPlan
 _PATIENCE = 20.0
 
 
-def preview(system: System, week: str, *, offline: bool) -> PlanView:
-    """The preview of every step, the checklist as it stands, and what would refuse the run now."""
+def preview(system: System, week: str, *, offline: bool, deep: bool = False) -> PlanView:
+    """The preview of every step, the checklist as it stands, and what would refuse the run now.
+
+    ``deep``: rows that would move are looked at as well, however long that takes.
+    """
     plan = system.shelf.find(week)
     digest = system.digest_of(plan)
     ledger = Ledger(system, glance=True)
@@ -27,7 +30,9 @@ def preview(system: System, week: str, *, offline: bool) -> PlanView:
     in_the_way = [gone] if gone else []
     in_the_way += [f"{check.detail}: {check.remedy}" for check in order_checks(system, ledger, plan)]
     items = [item_line(system, ledger, plan, item, digest=digest) for item in plan.checklist]
-    steps = [_planned(system, ledger, plan, entry, digest, offline=offline) for entry in plan.entries()]
+    steps = [
+        _planned(system, ledger, plan, entry, digest, offline=offline, deep=deep) for entry in plan.entries()
+    ]
     if stands and state.digest == digest:
         follow = f"verify {plan.week}"
     elif stands:
@@ -54,7 +59,10 @@ def preview(system: System, week: str, *, offline: bool) -> PlanView:
         offline,
         in_the_way,
         items,
-        [_planned(system, ledger, plan, entry, digest, offline=offline) for entry in plan.preflight],
+        [
+            _planned(system, ledger, plan, entry, digest, offline=offline, deep=deep)
+            for entry in plan.preflight
+        ],
         steps,
         any(step.changes for step in steps),
         system.type_this(follow),
@@ -62,7 +70,14 @@ def preview(system: System, week: str, *, offline: bool) -> PlanView:
 
 
 def _planned(
-    system: System, ledger: Ledger, plan: WeekPlan, entry: StepEntry, digest: str, *, offline: bool
+    system: System,
+    ledger: Ledger,
+    plan: WeekPlan,
+    entry: StepEntry,
+    digest: str,
+    *,
+    offline: bool,
+    deep: bool,
 ) -> PlannedStep:
     ctx = context(
         system,
@@ -71,9 +86,10 @@ def _planned(
         run_id="",
         step_id=entry.id,
         digest=digest,
-        timeout=min(entry.timeout, _PATIENCE),
+        timeout=entry.timeout if deep else min(entry.timeout, _PATIENCE),
         writing=False,
         texts=plan.texts,
+        deep=deep,
     )
     shown = entry.step.preview(ctx, offline=offline)
     return PlannedStep(

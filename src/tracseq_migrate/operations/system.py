@@ -34,6 +34,8 @@ from tracseq_migrate.ports import (
     Route,
     Services,
 )
+from tracseq_migrate.ports.dumps import Dumps
+from tracseq_migrate.ports.founding import Founding
 from tracseq_migrate.ports.sql import Sessions
 from tracseq_migrate.step import NO_HANDS, Hands
 

@@ -9,7 +9,9 @@ call that can take time has a ``timeout`` in seconds.
 
 from tracseq_migrate.ports.commands import CommandResult, Commands
 from tracseq_migrate.ports.database import Databases, Manifest, TableManifest
+from tracseq_migrate.ports.dumps import Dump, Dumps
 from tracseq_migrate.ports.flags import FlagChange, FlagFile, FlagStore
+from tracseq_migrate.ports.founding import Foundation, Founding
 from tracseq_migrate.ports.gateway import Gateway, GatewayFlags, Proxy, Reading, Rollout, Route, Routes
 from tracseq_migrate.ports.http import Answer, Http, Prober, ProbeReport, ProbeTarget, Probing
 from tracseq_migrate.ports.journal import (
@@ -40,11 +42,15 @@ __all__ = [
     "Committed",
     "Databases",
     "Draft",
+    "Dump",
+    "Dumps",
     "Event",
     "Files",
     "FlagChange",
     "FlagFile",
     "FlagStore",
+    "Foundation",
+    "Founding",
     "Gateway",
     "GatewayFlags",
     "Git",

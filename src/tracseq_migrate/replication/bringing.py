@@ -171,13 +171,13 @@ def bring(
                     applied += aligned.read
                 built = build(sessions, replication, claim.epoch, workers=jobs, check=check, told=progress)
             reached(Stage("built", {"objects": len(built.objects)}))
-            told("catching up with what changed meanwhile")
             behind = lag + 1.0
             while behind > lag:
                 check()
                 batch = applier.batch()
                 applied += batch.read
                 behind = batch.oldest_seconds if batch.read or batch.remaining else 0.0
+                told(f"catching up: {duration.show(behind)} behind, {batch.remaining:,} changes wait")
                 if behind > lag and not batch.read:
                     clock.sleep(_PAUSE)
         b.begin()

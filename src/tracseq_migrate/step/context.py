@@ -22,6 +22,8 @@ from tracseq_migrate.ports import (
     Route,
     Services,
 )
+from tracseq_migrate.ports.dumps import Dumps
+from tracseq_migrate.ports.founding import Founding
 from tracseq_migrate.ports.sql import Sessions
 from tracseq_migrate.step.answers import Direction
 
@@ -104,6 +106,8 @@ class StepContext:
     accept_loss: bool = False
     keep_running: bool = False
     """For `adopt`: services that a plan starts are taken for ones that ran before, so that going back leaves them alone."""
+    deep: bool = False
+    """For `preview`: look at the rows that would move as well, however long that takes."""
     settled: bool = False
     """False while something is expected to change: a step that looks may then wait for it, up to its deadline."""
 

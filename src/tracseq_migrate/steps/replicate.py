@@ -232,7 +232,20 @@ class ReplicateStep(Step):
         lines.append(
             known("`sync run` must go on carrying changes over until the cutover, the rollback or `complete`")
         )
+        if ctx.deep:
+            lines += self._scanned(ctx, opened)
         return Preview(tuple(lines), changes=True)
+
+    def _scanned(self, ctx: StepContext, opened: Opened) -> list[PreviewLine]:
+        """What the pre-scan finds: what would refuse the run."""
+        try:
+            found = self._misfits(ctx, opened)
+        except (Unreachable, SqlFailed) as error:
+            return [assumed(f"the rows cannot be looked at: {error}")]
+        return [
+            known(each.question) if each.verdict == "pass" else known(f"{each.detail}: {each.remedy}")
+            for each in found
+        ]
 
     def prepare(self, ctx: StepContext) -> Undo:
         import json
@@ -303,7 +316,7 @@ class ReplicateStep(Step):
             )
         return [
             Evidence(
-                f"{table.name}: {table.rows_a:,} rows are equal on both sides",
+                f"{table.name}: {table.rows_a:,} rows are equal on both sides (digest {str(table.digest_a)[:12]})",
                 {
                     "table": table.name,
                     "rows": table.rows_a,

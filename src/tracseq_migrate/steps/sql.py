@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -274,7 +273,7 @@ class SqlStep(Step):
         keep = frozenset(map(str, undo.get("deployed", ())))
         if undo.get("made_database") and self._missing(ctx) is not None:
             return [*self._unfounded(ctx, undo), Evidence(f"database {self.database} is not there")]
-        with self._working(ctx) as work:
+        with self._working(ctx, stoppable=False) as work:
             try:
                 done = work.revert(self._read(ctx), keep=keep, lose=ctx.accept_loss)
             except WouldLose as refused:
@@ -321,9 +320,8 @@ class SqlStep(Step):
     def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
         keep = ", ".join(map(str, undo.get("deployed", ()))) or "none"
         lines = [
-            f"{BY_HAND}in database {self.database}, newest first, all scripts of {self.scripts} but those that were there before"
-            f" ({keep}): BEGIN; what stands under -- revert; DELETE FROM tracseq_migrate.script WHERE folder = '{self.scripts}'"
-            " AND name = its name; COMMIT"
+            f"{BY_HAND}in database {self.database}, newest first, for every script of {self.scripts} but those that were there before"
+            f" ({keep}): what stands under `-- revert`, and its row out of tracseq_migrate.script, in one transaction"
         ]
         if undo.get("made_database"):
             lines.append(
@@ -331,7 +329,7 @@ class SqlStep(Step):
             )
         return lines
 
-    @cached_property
+    @property
     def _through(self) -> str:
         return self.create.through if self.create else ""
 
@@ -376,11 +374,11 @@ class SqlStep(Step):
             yield session
 
     @contextmanager
-    def _working(self, ctx: StepContext) -> Iterator[Work]:
+    def _working(self, ctx: StepContext, *, stoppable: bool = True) -> Iterator[Work]:
         from tracseq_migrate.schema_scripts.deploying import Work
 
         def check() -> None:
-            if ctx.interrupt.requested:
+            if stoppable and ctx.interrupt.requested:
                 raise BrokenOff
 
         with self._open(ctx, "schema", ctx.remaining()) as session:

@@ -27,7 +27,7 @@ NEW = """
 CREATE TYPE mood AS ENUM ('calm', 'busy', 'gone');
 CREATE TABLE persons (
     id integer PRIMARY KEY, full_name varchar(10) NOT NULL, mood mood NOT NULL, note varchar(5), born timestamptz,
-    amount numeric(8, 2), level integer, firm uuid, rank text NOT NULL, extra text DEFAULT 'x', 
+    amount numeric(8, 2), level integer, firm uuid, rank text NOT NULL, extra text DEFAULT 'x',
     total integer GENERATED ALWAYS AS (level) STORED
 );
 """

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tracseq_migrate.adapters.durable import replace_file
+from tracseq_migrate.adapters.durable import replace
 from tracseq_migrate.adapters.postgres.sessions import PostgresSessions
 from tracseq_migrate.adapters.wording import last_lines, one_line
 from tracseq_migrate.errors import StepFailed
@@ -104,7 +104,7 @@ class PostgresDumps:
             _flush(partial)
             partial.rename(target)
             # With the manifest it counts; a file without one is the rest of a dump that was broken off.
-            replace_file(self._manifest(done), json.dumps(_document(done), indent=2).encode() + b"\n", mode=0o600)
+            replace(self._manifest(done), json.dumps(_document(done), indent=2).encode() + b"\n", mode=0o600)
         except BaseException:
             partial.unlink(missing_ok=True)
             raise
@@ -125,7 +125,8 @@ class PostgresDumps:
         if listed.code:
             raise StepFailed(f"pg_restore cannot read {path}: {last_lines(listed.stderr, 3)}")
         return [
-            f"{match[1]}.{match[2]}" for match in re.finditer(r" TABLE DATA (\S+) (\S+) \S+$", listed.stdout, re.M)
+            f"{match[1]}.{match[2]}"
+            for match in re.finditer(r" TABLE DATA (\S+) (\S+) \S+$", listed.stdout, re.M)
         ]
 
     def try_out(self, dump: Dump, *, through: str, timeout: float, told: Told) -> dict[str, int]:
@@ -149,8 +150,17 @@ class PostgresDumps:
         until = time.monotonic() + timeout
         with self._open(dump.database, timeout) as session:
             folder, _ = self._tools(session.version, reading=_major(dump.server))
-        arguments = ["--clean", "--if-exists", "--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
-        self._run(dump.database, folder / "pg_restore", [*arguments, str(self._path(dump))], until, lambda: told(0))
+        arguments = [
+            "--clean",
+            "--if-exists",
+            "--single-transaction",
+            "--exit-on-error",
+            "--no-owner",
+            "--no-privileges",
+        ]
+        self._run(
+            dump.database, folder / "pg_restore", [*arguments, str(self._path(dump))], until, lambda: told(0)
+        )
 
     def remove(self, dump: Dump) -> None:
         # The manifest first: without one a file is no backup any more.
@@ -175,7 +185,9 @@ class PostgresDumps:
         from psycopg.conninfo import make_conninfo
 
         own = PostgresSessions({database: make_conninfo(self._dsns[database], dbname=name)})
-        with own.open(database, purpose="backup", timeout=min(timeout, _CONNECT), patience=timeout) as session:
+        with own.open(
+            database, purpose="backup", timeout=min(timeout, _CONNECT), patience=timeout
+        ) as session:
             yield session
 
     @staticmethod

@@ -98,6 +98,8 @@ def _homes(a: Table, b: Table) -> dict[str, Column]:
             continue
         for name, own in free.items():
             near = difflib.SequenceMatcher(None, column.name, name).ratio()
+            if column.name.endswith(f"_{name}") or name.endswith(f"_{column.name}"):
+                near = max(near, _NEAR)
             if near >= _NEAR and _kind(column) == _kind(own):
                 scored.append((near, column.name, name))
     for _, theirs, own_name in sorted(scored, reverse=True):
