@@ -85,7 +85,7 @@ CREATE TABLE users (
 );
 CREATE FUNCTION carry() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP <> 'INSERT' AND OLD.id IS DISTINCT FROM CASE WHEN TG_OP = 'UPDATE' THEN NEW.id END THEN
+    IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND OLD.id IS DISTINCT FROM NEW.id) THEN
         DELETE FROM public.native_target WHERE id = OLD.id;
     END IF;
     IF TG_OP <> 'DELETE' THEN
@@ -157,12 +157,12 @@ def _changes(databases: PairOfDatabases, changes: int, start: int) -> None:
         writer.execute(
             f"""
             DO $$ BEGIN FOR i IN 1..{changes} LOOP
-                IF i % 6 = 0 THEN {FILL.format(first=f"{start} + i", last=f"{start} + i").replace("i.", "i.")};
+                IF i % 6 = 0 THEN {FILL.format(first=f"{start} + i", last=f"{start} + i")};
                 ELSE UPDATE users SET logins = logins + 1, seen = clock_timestamp()
                     WHERE id = 1 + (i::bigint * 7919) % {start}; END IF;
                 COMMIT;
             END LOOP; END $$
-            """.replace("generate_series", "generate_series").encode()
+            """.encode()
         )
 
 

@@ -38,6 +38,8 @@ tables:
       full_name: name
       color: {from: kind}
       remark: note
+    back:
+      kind: {unfit: "colours are three, here"}
 """
 STEP = {"replicate": {"from": "a", "to": "b", "mapping": "people"}}
 TEXTS = {"mappings/people.yaml": MAPPING}

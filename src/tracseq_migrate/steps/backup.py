@@ -49,7 +49,7 @@ class BackupStep(Step):
 
     databases: tuple[DatabaseName, ...] = Field(min_length=1, strict=False)
     prove: Literal["list", "restore"] = "list"
-    """``list``: the file is read back, and has its tables. ``restore``: it is restored into a database made for that, and counted."""
+    """``list``: the file is read back, and has its tables. ``restore``: it is restored into a new database, and counted."""
     through: DatabaseName | None = None
     """For ``restore``: a database of the environment whose role may make databases; else each one's own."""
     keep: int = Field(default=5, ge=1, le=1000)
@@ -219,7 +219,7 @@ class BackupStep(Step):
                     f"{dump.name} restored is not what was backed up: {_differing(dump.rows, rows)}"
                 )
             total = sum(rows.values())
-            text = f"{dump.name} was restored into a new database: {total:,} rows in {len(rows)} tables, as many as were backed up"
+            text = f"{dump.name} was restored into a new database: {total:,} rows in {len(rows)} tables, none missing"
             seen.append(Evidence(text, {"file": dump.name, "rows": total, "tables": len(rows)}))
         return seen
 

@@ -320,7 +320,7 @@ class SqlStep(Step):
     def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
         keep = ", ".join(map(str, undo.get("deployed", ()))) or "none"
         lines = [
-            f"{BY_HAND}in database {self.database}, newest first, for every script of {self.scripts} but those that were there before"
+            f"{BY_HAND}in database {self.database}, newest first, for each script of {self.scripts} but those of before"
             f" ({keep}): what stands under `-- revert`, and its row out of tracseq_migrate.script, in one transaction"
         ]
         if undo.get("made_database"):

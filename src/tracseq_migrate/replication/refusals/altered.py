@@ -9,6 +9,7 @@ from tracseq_migrate.ports.sql import Session, SqlFailed
 from tracseq_migrate.replication import put_away
 from tracseq_migrate.replication.catalog.model import Catalog
 from tracseq_migrate.replication.catalog.shape import Difference, differences, table_shape
+from tracseq_migrate.replication.control.naming import PUT_AWAY
 from tracseq_migrate.replication.names import literal
 from tracseq_migrate.replication.pair import Replication
 from tracseq_migrate.replication.refusals.refusal import Refusal, Voice
@@ -53,7 +54,7 @@ def _matters(voice: Voice, difference: Difference) -> bool:
 
 def _away(voice: Voice, replication: Replication, session: Session) -> set[tuple[str, str]]:
     """What is taken off at the moment, as (part of the shape, name)."""
-    ((exists,),) = session.rows(f"SELECT to_regclass({literal(put_away.PUT_AWAY)}) IS NOT NULL")
+    ((exists,),) = session.rows(f"SELECT to_regclass({literal(PUT_AWAY)}) IS NOT NULL")
     if not exists:
         return set()
     try:
