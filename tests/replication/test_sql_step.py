@@ -185,7 +185,11 @@ def test_an_update_of_a_seeded_row_counts_as_written(pair_of_databases: PairOfDa
 def test_a_lock_is_waited_for_and_whoever_has_it_is_named(pair_of_databases: PairOfDatabases) -> None:
     first = bench(pair_of_databases, {"sql/auth/001-users.sql": USERS})
     first.there()
-    alter = "-- deploy\nALTER TABLE users ADD COLUMN note text;\n-- verify\nSELECT true;\n-- revert\nALTER TABLE users DROP COLUMN note;\n"
+    verbs = {"deploy": "ADD COLUMN note text", "revert": "DROP COLUMN note"}
+    alter = (
+        "".join(f"-- {part}\nALTER TABLE users {verb};\n" for part, verb in verbs.items())
+        + "-- verify\nSELECT true;\n"
+    )
     step = bench(
         pair_of_databases,
         {"sql/auth/001-users.sql": USERS, "sql/auth/002-note.sql": alter},
@@ -281,8 +285,8 @@ def test_a_database_and_its_role_are_made_and_go_again(
     admin = server.superuser
     if not superuser:
         with server.administrator() as connection:
-            connection.execute(f"CREATE ROLE maker_{mark} LOGIN CREATEDB CREATEROLE PASSWORD 'm'".encode())
-        admin = make_conninfo(server.superuser, user=f"maker_{mark}", password="m")
+            connection.execute(f"CREATE ROLE maker_{mark} LOGIN CREATEDB CREATEROLE PASSWORD 'zq-7'".encode())
+        admin = make_conninfo(server.superuser, user=f"maker_{mark}", password="zq-7")
     step = RealBench(
         {"sql": {"database": "fresh", "scripts": "sql/auth", "create": {"through": "admin"}}},
         {"fresh": fresh, "admin": admin},

@@ -32,7 +32,7 @@ def test_the_parts_of_a_script_with_their_lines() -> None:
 def test_a_marker_inside_of_a_body_is_no_marker() -> None:
     body = WHOLE.replace(
         "CREATE TABLE t (x int);",
-        "CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $f$ BEGIN\n-- verify\nRETURN ';'; END $f$;\nSELECT '\n-- revert\n';",
+        "CREATE FUNCTION f() RETURNS text AS $f$ BEGIN\n-- verify\nRETURN ';'; END $f$;\nSELECT '\n-- revert\n';",
     )
     (script,), findings = read(s001_a=body)
     assert findings == []

@@ -37,6 +37,7 @@ _COMMANDS = (
     "sandbox",
     "state",
     "sync",
+    "compare",
     "mapping",
 )
 """Each is the module of this name: with ``register``, a command; with an ``app`` of its own, a group of them."""

@@ -119,9 +119,12 @@ def _print_json(document: Mapping[str, Any]) -> None:
 
 def _summary(document: Mapping[str, Any]) -> str:
     """What a person wants to know of a sandbox: is it well, where is it, what to type next."""
+    from tracseq_migrate.sandbox.layout import SYNC
+
     states: dict[str, str] = document["states"]
     services = set(document["services"])
-    base = {name: state for name, state in states.items() if name not in services}
+    resting = {SYNC} if states.get(SYNC) == "stopped" else set()  # until a replication begins
+    base = {name: state for name, state in states.items() if name not in services | resting}
     ill = [f"{name} {state}" for name, state in base.items() if state != "running"]
     started = [name for name in document["services"] if states[name] == "running"]
     if document["orphans"]:

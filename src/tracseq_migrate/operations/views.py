@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, field
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.journal.chain import stamp
+
+if TYPE_CHECKING:
+    from tracseq_migrate.replication.comparing import Comparison, Verdict
 
 FORMAT = "1.0"
 
@@ -478,3 +481,43 @@ class StateImportedView(View):
     """The files of that journal, which are kept under these names."""
     log_kept_aside: str
     next_command: str
+
+
+@frozen
+class Compared:
+    """One replication of a week, compared; ``note`` says why it is not exact, where it is not."""
+
+    step: str
+    origin: str
+    destination: str
+    comparison: Comparison
+    note: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        told = {"step": self.step, "origin": self.origin, "destination": self.destination, "note": self.note}
+        return told | self.comparison.document() | {"at": stamp(self.comparison.at)}
+
+
+@frozen
+class CompareView(View):
+    """``compare``: what the two sides of every replication of a week hold. Values are there only where they were asked for."""
+
+    type: ClassVar[str] = "compare"
+    header: Header
+    week: str
+    replications: Sequence[Compared]
+
+    @property
+    def verdict(self) -> Verdict:
+        found = {each.comparison.verdict for each in self.replications}
+        return "different" if "different" in found else "unknown" if "unknown" in found else "equal"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "type": self.type,
+            "format": FORMAT,
+            "header": asdict(self.header),
+            "week": self.week,
+            "verdict": self.verdict,
+            "replications": [each.as_json() for each in self.replications],
+        }

@@ -47,6 +47,7 @@ _TOLD_EVERY = 2.0
 _PATIENCE = 60.0
 
 MappingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
+StepId = Annotated[str, StringConstraints(min_length=1)]
 DatabaseName = Annotated[str, StringConstraints(min_length=1)]
 
 
@@ -69,6 +70,9 @@ class ReplicateStep(Step):
     """How many connections copy at once."""
     lag: Duration = 1.0
     """How far behind it may be, in seconds, when the step is done."""
+
+    after: StepId | None = None
+    """A step of this plan that makes what the mapping needs over there: what cannot be asked before it has run is asked then."""
 
     @property
     def title(self) -> str:
@@ -127,7 +131,13 @@ class ReplicateStep(Step):
             stray = self._stray(ctx, question)
             if stray:
                 return stray
-            opened = self.opened(ctx)
+            try:
+                opened = self.opened(ctx)
+            except StepFailed as error:
+                if self.after is None:
+                    raise
+                text = f"asked again when {self.after} has run, before anything of this step is done (now: {error.message})"
+                return [Concern(question, "pass", text)]
             return self._refusals(ctx, opened, question) + self._misfits(ctx, opened)
         except StepFailed as error:
             return [Concern(question, "fail", error.message, error.hint)]
@@ -252,6 +262,8 @@ class ReplicateStep(Step):
 
         opened = self.opened(ctx)
         replication = opened.replication
+        if self.after is not None:
+            self._seen_to_fit(ctx, opened)
         shapes = {"a": opened.catalog_a.shape(), "b": opened.catalog_b.shape()}
         return {
             "replication": replication.name,
@@ -260,6 +272,13 @@ class ReplicateStep(Step):
             "tables": [[pair.a.name, pair.b.name] for pair in replication.pairs],
             "shapes": ctx.journal.attach(json.dumps(shapes, sort_keys=True).encode()),
         }
+
+    def _seen_to_fit(self, ctx: StepContext, opened: Opened) -> None:
+        """What the preflight could not ask yet. Raises `StepFailed`."""
+        open_questions = self._refusals(ctx, opened, "") + self._misfits(ctx, opened)
+        wrong = [each for each in open_questions if each.verdict != "pass"]
+        if wrong:
+            raise StepFailed("; ".join(each.detail for each in wrong), hint=wrong[0].remedy)
 
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
         from tracseq_migrate.replication.bringing import bring

@@ -78,7 +78,7 @@ def test_from_a_draft_to_a_mapping_that_stands(pair_of_databases: PairOfDatabase
     again = _typed(tmp_path, pair_of_databases, *draft)
     assert (again.returncode, "is there already" in again.stderr) == (2, True)
 
-    # The draft cuts and keeps: that is a decision too, but nothing that could go wrong. A word that is wrong is found at its place.
+    # The draft cuts and keeps: that is a decision too. A word that is wrong is found at its place.
     whole = _typed(tmp_path, pair_of_databases, "mapping", "check")
     assert (whole.returncode, whole.stderr) == (0, "")
     assert "people: main.people -> auth.people, 2 columns" in whole.stdout

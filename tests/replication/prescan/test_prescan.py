@@ -176,7 +176,7 @@ def test_checks_that_a_cannot_evaluate_are_open_questions(pair_of_databases: Pai
         "t, t_n_excl": ("exclusion", None, False),
     }
     told = {each.where: each.what for each in found}
-    assert "function even(integer)" in told["t, CHECK even"]
+    assert "function public.even(integer)" in told["t, CHECK even"]
     assert "the order of public.size" in told["t, CHECK big"]
     assert all("cannot be known" in each for each in told.values())
 
@@ -264,7 +264,8 @@ def test_children_without_a_parent(pair_of_databases: PairOfDatabases) -> None:
         "a",
         """CREATE TABLE parents (id int PRIMARY KEY, gone boolean NOT NULL);
            CREATE TABLE children (id int PRIMARY KEY, parent int, ward int);
-           INSERT INTO parents VALUES (1, false), (2, true); INSERT INTO children VALUES (1, 1, 5), (2, 7, 5), (3, NULL, 6), (4, 2, NULL)""",
+           INSERT INTO parents VALUES (1, false), (2, true);
+           INSERT INTO children VALUES (1, 1, 5), (2, 7, 5), (3, NULL, 6), (4, 2, NULL)""",
     )
     pair_of_databases.run(
         "b",
@@ -330,12 +331,14 @@ def test_an_expression_that_fails_is_found_with_its_row(pair_of_databases: PairO
 def test_id_maps_that_are_not_made_yet(pair_of_databases: PairOfDatabases) -> None:
     pair_of_databases.run(
         "a",
-        "CREATE TABLE parents (id serial PRIMARY KEY); CREATE TABLE children (id serial PRIMARY KEY, parent int REFERENCES parents);"
+        "CREATE TABLE parents (id serial PRIMARY KEY);"
+        " CREATE TABLE children (id serial PRIMARY KEY, parent int REFERENCES parents);"
         " INSERT INTO parents DEFAULT VALUES; INSERT INTO children VALUES (1, 1), (2, NULL)",
     )
     pair_of_databases.run(
         "b",
-        "CREATE TABLE parents (id uuid PRIMARY KEY); CREATE TABLE children (id int PRIMARY KEY, parent uuid NOT NULL REFERENCES parents)",
+        "CREATE TABLE parents (id uuid PRIMARY KEY);"
+        " CREATE TABLE children (id int PRIMARY KEY, parent uuid NOT NULL REFERENCES parents)",
     )
     a, b = plain.catalogs(pair_of_databases)
     table = '"tracseq_migrate"."ids_parents"'

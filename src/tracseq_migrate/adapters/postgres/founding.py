@@ -88,7 +88,9 @@ def _seen(session: Session, name: str, role: str) -> Foundation:
 
 def _member(session: Session, role: str) -> bool:
     """Whether the administrator can act as this role already."""
-    ((member,),) = session.rows("SELECT pg_catalog.pg_has_role(current_user, $1, 'MEMBER')", [role])
+    # Since 16 whoever made a role is a member of it who may hand it on, but not act as it.
+    right = "SET" if session.version >= 16 else "MEMBER"
+    ((member,),) = session.rows("SELECT pg_catalog.pg_has_role(current_user, $1, $2)", [role, right])
     return bool(member)
 
 

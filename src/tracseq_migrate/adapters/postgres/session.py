@@ -237,10 +237,9 @@ class PostgresSession:
                 if len(rows) < batch:
                     return
         finally:
-            # In a failed transaction there is nothing left to close, and no statement would be heard.
-            if self._connection.info.transaction_status is pq.TransactionStatus.INTRANS:
-                with self._asking(None):
-                    cursor.close()
+            # In a failed transaction, or on a lost connection, this says nothing to the server, which would not hear it.
+            with self._asking(None):
+                cursor.close()
 
     def begin(self, isolation: Isolation = "READ COMMITTED", *, read_only: bool = False) -> None:
         if self.in_transaction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracseq_migrate.console.blocks import Block
 from tracseq_migrate.console.documents.adopt import render_adopt
+from tracseq_migrate.console.documents.compare import render_compare
 from tracseq_migrate.console.documents.findings import render_findings
 from tracseq_migrate.console.documents.history import render_approved, render_chain, render_runs
 from tracseq_migrate.console.documents.lock import render_lock, render_released
@@ -17,6 +18,7 @@ from tracseq_migrate.operations.views import (
     AdoptView,
     ApprovedView,
     ChainView,
+    CompareView,
     LockReleasedView,
     LockView,
     MappingCheckView,
@@ -41,6 +43,7 @@ __all__ = [
     "render_approved",
     "render_chain",
     "render_check",
+    "render_compare",
     "render_draft",
     "render_exported",
     "render_findings",
@@ -86,6 +89,8 @@ def blocks_of(view: View, look: Look) -> list[Block]:
             return render_approved(view, look)
         case AdoptView():
             return render_adopt(view, look)
+        case CompareView():
+            return render_compare(view, look)
         case SyncView():
             return render_sync(view, look)
         case SyncStoppedView():

@@ -64,7 +64,8 @@ class Side:
 
     def _listing(self, *, utf8: bool) -> str:
         # The bucket may depend on the kind of machine: then all buckets differ, and their rows tell the truth.
-        bucket = f'hashtext(({self._key}) COLLATE "C") & {BUCKETS - 1}'
+        key = self.key[0] if len(self.key) == 1 else f"ROW({', '.join(self.key)})::text"
+        bucket = f"hashtext(coalesce({key}, '') COLLATE \"C\") & {BUCKETS - 1}"
         return (
             f"SELECT {self._key} AS key, {bucket} AS bucket, {_number(self._row, utf8=utf8)} AS digest"
             f" FROM {self.source} WHERE {self.where}"

@@ -39,11 +39,10 @@ def try_mapping(source: Source, replication: Replication, a: Session, b: Session
     by_name = {name_of(entry): index for index, entry in enumerate(source.mapping.tables)}
     for pair in replication.pairs:
         at: Path = ("tables", by_name[pair.name])
-        for way, message, remedy in (
-            *_forward(source, pair, at, a),
-            *_back(pair, at, a),
-            *_theirs(pair, at, b),
-        ):
+        told = list(_forward(source, pair, at, a))
+        told += [] if told else _back(pair, at, a)  # the lens is made of the way forward, too
+        told += _theirs(pair, at, b)
+        for way, message, remedy in told:
             path = way if source.document.at(way) is not None else at
             findings.append(source.document.finding(path, message, remedy))
     return findings

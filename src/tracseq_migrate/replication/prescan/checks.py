@@ -227,7 +227,7 @@ def _domains(kind: Type) -> Iterator[Type]:
 
 def _same_domain(pair: Pair, mapped: Mapped) -> bool:
     """Whether A's column has the same conditions already."""
-    found = origin(mapped)
+    found = origin(pair, mapped)
     source = pair.a.column(found.column) if found else None
     return source is not None and (source.type.name, source.type.checks) == (
         mapped.column.type.name,

@@ -135,7 +135,7 @@ def _implied(pair: Pair, parent: Pair, key: Constraint) -> bool:
 
 def _origins(pair: Pair, columns: Sequence[str]) -> list[Origin] | None:
     written = {each.name: each for each in pair.columns}
-    found = [origin(written[name]) if name in written else None for name in columns]
+    found = [origin(pair, written[name]) if name in written else None for name in columns]
     return [each for each in found if each is not None] if None not in found else None
 
 

@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterable
 
 from tracseq_migrate.frozen import frozen
+from tracseq_migrate.replication.catalog.model import Type
+from tracseq_migrate.replication.mapping import forms
 from tracseq_migrate.replication.names import quoted
 from tracseq_migrate.replication.pair import Mapped, Pair, Replication
 
 KEY = "tracseq_migrate_key"
 """The name, within a mapped row, of its key as people read it."""
 
-_PLAIN = re.compile(r'\(?a\.("(?:[^"]|"")+")\)?(?:::[A-Za-z_ \[\]"]+)?\)?')
+_PLAIN = re.compile(r'\(?a\.("(?:[^"]|"")+")\)?(?P<cast>::[A-Za-z_ \[\]"]+)?\)?')
 _THROUGH_IDS = re.compile(
     r'coalesce\(\(SELECT i\.new FROM (\S+) i WHERE i\.old = a\.("(?:[^"]|"")+")\), .*\)', re.DOTALL
 )
@@ -42,13 +44,22 @@ class Origin:
     ids: str = ""
 
 
-def origin(mapped: Mapped) -> Origin | None:
+def origin(pair: Pair, mapped: Mapped) -> Origin | None:
     """Where a mapped column comes from, if it comes from one column alone and no two values of that become the same."""
     plain = _PLAIN.fullmatch(mapped.up)
     if plain:
-        return Origin(_unquoted(plain[1]))
+        source = pair.a.column(_unquoted(plain[1]))
+        kept = source is not None and (not plain["cast"] or _keeps(source.type, mapped))
+        return Origin(source.name) if source is not None and kept else None
     through = _THROUGH_IDS.fullmatch(mapped.up)
     return Origin(_unquoted(through[2]), through[1]) if through else None
+
+
+def _keeps(source: Type, mapped: Mapped) -> bool:
+    """Whether the cast to the wire type keeps apart what was apart, and never fails."""
+    if mapped.wire == "text" and (forms.is_text(source) or forms.base_of(source).kind == "enum"):
+        return True
+    return not forms.loses(source, mapped.column.type)
 
 
 def _unquoted(name: str) -> str:
@@ -71,9 +82,13 @@ class Rows:
         listed += [f"{self.expression(name)} AS {quoted(name)}" for name in wanted]
         listed += [f"{expression} AS {quoted(name)}" for name, expression in more]
         where = f" WHERE ({self.pair.where_a})" if self.pair.where_a else ""
-        order = f" ORDER BY {', '.join(f'a.{quoted(name)}' for name in self.pair.key_a)}" if ordered else ""
+        source = f"{self.pair.a.relation} AS a{where}"
+        if ordered:
+            # In a query of its own: expressions are evaluated row by row only behind the sorting.
+            order = ", ".join(f"a.{quoted(name)}" for name in self.pair.key_a)
+            source = f"(SELECT a.* FROM {source} ORDER BY {order} OFFSET 0) AS a"
         # OFFSET 0: each expression is evaluated once a row, however many rules read it.
-        return f"SELECT {', '.join(listed)} FROM {self.pair.a.relation} AS a{where}{order} OFFSET 0"
+        return f"SELECT {', '.join(listed)} FROM {source} OFFSET 0"
 
     def expression(self, name: str) -> str:
         """How B's column comes about."""

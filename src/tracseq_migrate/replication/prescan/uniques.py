@@ -163,7 +163,7 @@ def _implied(pair: Pair, columns: Sequence[str], *, distinct: bool) -> bool:
     sources = set()
     for name in columns:
         mapped = written.get(name)
-        found = origin(mapped) if mapped is not None else None
+        found = origin(pair, mapped) if mapped is not None else None
         if mapped is None or found is None:
             continue  # one more column cannot make two rows equal that differ in the others
         source = pair.a.column(found.column)

@@ -48,7 +48,7 @@ def rules(pair: Pair) -> Iterator[Rule]:
 
 
 def _source(pair: Pair, mapped: Mapped) -> Column | None:
-    found = origin(mapped)
+    found = origin(pair, mapped)
     return pair.a.column(found.column) if found else None
 
 

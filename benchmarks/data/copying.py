@@ -1,6 +1,6 @@
 """The first copy of a table of the users shape, indexes and constraints included, against the tools that people take.
 
-    python benchmarks/data/copy.py [--rows 1000000] [--rounds 3] [--workers 2] [--chunk-mb 32] [--only NAME,NAME]
+    python benchmarks/data/copying.py [--rows 1000000] [--rounds 3] [--workers 2] [--chunk-mb 32] [--only NAME,NAME]
 
 One server on loopback, of the system's version where it is there (pgcopydb 0.10 knows no newer than 15), two databases, about
 250 bytes a row, a random uuid as key, whose order is not the table's. All rows run in turns, and the median counts. Both tables
