@@ -1,6 +1,6 @@
 """Applying of changes against native logical replication, and what capture costs those who write.
 
-    python benchmarks/data/apply.py [--rows 200000] [--changes 60000] [--rounds 3] [--only apply|lag|writers|triggers]
+    python -P benchmarks/data/apply.py [--rows 200000] [--changes 60000] [--rounds 3] [--only apply|lag|writers|triggers]
 
 Two servers on loopback (of two versions, where both are on the machine). The shape is the users' of the sandbox, in short: about 250
 bytes a row, two secondary indexes, a mapping that renames, trims, maps an enumeration and adds a zone.
@@ -156,10 +156,10 @@ def _changes(databases: PairOfDatabases, changes: int, start: int) -> None:
         writer.execute("SET synchronous_commit = off")
         writer.execute(
             f"""
-            DO $$ BEGIN FOR i IN 1..{changes} LOOP
-                IF i % 6 = 0 THEN {FILL.format(first=f"{start} + i", last=f"{start} + i")};
+            DO $$ BEGIN FOR step IN 1..{changes} LOOP
+                IF step % 6 = 0 THEN {FILL.format(first=f"{start} + step", last=f"{start} + step")};
                 ELSE UPDATE users SET logins = logins + 1, seen = clock_timestamp()
-                    WHERE id = 1 + (i::bigint * 7919) % {start}; END IF;
+                    WHERE id = 1 + (step::bigint * 7919) % {start}; END IF;
                 COMMIT;
             END LOOP; END $$
             """.encode()
@@ -169,7 +169,9 @@ def _changes(databases: PairOfDatabases, changes: int, start: int) -> None:
 def _apply(databases: PairOfDatabases, given: argparse.Namespace) -> None:
     stage = _stage(databases, given.rows)
     with databases.superuser("a") as a:
-        a.execute(b"ALTER TABLE users REPLICA IDENTITY DEFAULT; CREATE PUBLICATION everything FOR TABLE users")
+        a.execute(
+            b"ALTER TABLE users REPLICA IDENTITY DEFAULT; CREATE PUBLICATION everything FOR TABLE users"
+        )
         a.execute("SELECT pg_create_logical_replication_slot('bench', 'pgoutput')")
     with databases.superuser("b") as b:
         b.execute(NATIVE.encode())
@@ -177,7 +179,9 @@ def _apply(databases: PairOfDatabases, given: argparse.Namespace) -> None:
         b.execute("ALTER TABLE users DISABLE TRIGGER carry; ANALYZE")
         dsn = psycopg.conninfo.make_conninfo(databases.servers["a"].superuser, dbname=databases.names["a"])
         with databases.superuser("a") as a:
-            rows = a.execute("SELECT id, email, name, department, role::text, phone, hash, logins, seen, created FROM users")
+            rows = a.execute(
+                "SELECT id, email, name, department, role::text, phone, hash, logins, seen, created FROM users"
+            )
             with b.cursor().copy("COPY users FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
@@ -191,12 +195,16 @@ def _apply(databases: PairOfDatabases, given: argparse.Namespace) -> None:
             for _ in range(given.rounds):
                 _changes(databases, given.changes, lined)
                 lined += given.changes
-                b.execute("ALTER TABLE users RENAME TO users_native; ALTER TABLE users_by_log RENAME TO users")
+                b.execute(
+                    "ALTER TABLE users RENAME TO users_native; ALTER TABLE users_by_log RENAME TO users"
+                )
                 with applier(databases.sessions, stage.replication, "forward", 1) as one:
                     begun = time.monotonic()
                     done = one.drain(rounds=1_000)
                     ours.append(done.read / (time.monotonic() - begun))
-                b.execute("ALTER TABLE users RENAME TO users_by_log; ALTER TABLE users_native RENAME TO users")
+                b.execute(
+                    "ALTER TABLE users RENAME TO users_by_log; ALTER TABLE users_native RENAME TO users"
+                )
                 theirs.append(given.changes / _native(databases, b))
                 same = b.execute(
                     "SELECT count(*) FROM (SELECT * FROM native_target EXCEPT SELECT * FROM users_by_log) d"
@@ -235,7 +243,9 @@ def _native(databases: PairOfDatabases, b: psycopg.Connection[tuple[object, ...]
                 break
             time.sleep(0.05)
         b.execute("ALTER SUBSCRIPTION bench DISABLE")
-        while a.execute("SELECT active FROM pg_replication_slots WHERE slot_name = 'bench'").fetchone() != (False,):
+        while a.execute("SELECT active FROM pg_replication_slots WHERE slot_name = 'bench'").fetchone() != (
+            False,
+        ):
             time.sleep(0.02)
     return took
 
@@ -300,7 +310,9 @@ def _writers(databases: PairOfDatabases, given: argparse.Namespace) -> None:
             for _ in range(given.rounds):
                 for captured in (False, True):
                     with databases.open("a") as session:
-                        (capture.enable if captured else capture.disable)(session, stage.replication, pair, "a")
+                        (capture.enable if captured else capture.disable)(
+                            session, stage.replication, pair, "a"
+                        )
                         session.execute(f"TRUNCATE {capture.log_table(stage.replication, pair)}")
                     rates[captured].append(_pgbench(databases, script, given.seconds))
             bare, with_capture = statistics.median(rates[False]), statistics.median(rates[True])
@@ -315,7 +327,21 @@ def _pgbench(databases: PairOfDatabases, script: Path, seconds: int) -> float:
         (each / "pgbench" for each in binaries().values() if (each / "pgbench").exists()), Path("pgbench")
     )
     done = subprocess.run(
-        [str(program), "-n", "-M", "prepared", "-c", "4", "-j", "2", "-T", str(seconds), "-f", str(script), databases.dsns["a"]],
+        [
+            str(program),
+            "-n",
+            "-M",
+            "prepared",
+            "-c",
+            "4",
+            "-j",
+            "2",
+            "-T",
+            str(seconds),
+            "-f",
+            str(script),
+            databases.dsns["a"],
+        ],
         capture_output=True,
         text=True,
         check=True,
@@ -357,10 +383,12 @@ def _triggers(databases: PairOfDatabases, given: argparse.Namespace) -> None:
         for _ in range(given.rounds):
             for kind, found in times.items():
                 with databases.open("a") as session:
-                    (capture.enable if kind == "row" else capture.disable)(session, stage.replication, pair, "a")
+                    (capture.enable if kind == "row" else capture.disable)(
+                        session, stage.replication, pair, "a"
+                    )
                     for trigger in ("log_new", "log_both"):
                         session.execute(
-                            f'ALTER TABLE public.users {"ENABLE ALWAYS" if kind == "statement" else "DISABLE"} TRIGGER {trigger}'
+                            f"ALTER TABLE public.users {'ENABLE ALWAYS' if kind == 'statement' else 'DISABLE'} TRIGGER {trigger}"
                         )
                     session.execute(f"TRUNCATE {log}")
                 databases.run("a", "VACUUM users")

@@ -52,7 +52,7 @@ def test_equal_under_load_different_where_somebody_wrote_and_unknown_before(
     write_week(sandbox, USERS)
     before = tool("compare", "try", "--json")
     before.expect(1)
-    assert before.document["verdict"] == "unknown"
+    assert before.document.get("verdict") == "unknown", before
     assert before.document["replications"][0]["exact"] is False
     tool("compare", "try").expect(1, "nothing is carried over between the two yet")
 
@@ -76,9 +76,9 @@ def test_equal_under_load_different_where_somebody_wrote_and_unknown_before(
     [difference] = [each for each in tables["users"]["differences"] if each["kind"] == "different"]
     assert difference["columns"] == [{"name": "first_name"}]
     assert tables["unmapped_users"]["equal"]
-    assert "Mallory" not in found.text
+    assert "Mallory" not in found.out + found.err
     tool("compare", "try", "--table", "users").expect(11, "differs in first_name")
-    assert "Mallory" not in tool("compare", "try").text
+    assert "Mallory" not in str(tool("compare", "try"))
     tool("compare", "try", "--values").expect(11, "'Mallory' in auth")
     tool("compare", "try", "--table", "nobody").expect(2, "There are: users")
 

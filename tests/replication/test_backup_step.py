@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,7 +105,10 @@ def test_a_damaged_or_missing_file_is_found(
     pair = filled(pair_of_databases)
     dumps = kept(pair.dsns)
     dump = dump_of(dumps, "a")
-    assert sorted(dumps.examine(dump, timeout=60))[-1] == "public.users"
+    assert sorted(dumps.examine(dump, timeout=60)) == ["public.Odd name", "public.users"]
+    more = dataclasses.replace(dump, rows={**dump.rows, "public.absent": 1})
+    with pytest.raises(StepFailed, match=r"does not hold the rows of public\.absent"):
+        dumps.examine(more, timeout=60)
     path = Path(dumps.folder) / dump.name
     body = bytearray(path.read_bytes())
     body[len(body) // 2] ^= 0xFF

@@ -153,7 +153,7 @@ def test_verify_sees_what_somebody_took_away(pair_of_databases: PairOfDatabases)
     step = bench(pair_of_databases)
     step.there()
     pair_of_databases.run("b", "DROP INDEX users_role")
-    with pytest.raises(StepFailed, match="003-index.sql:6: its verify answers with no row"):
+    with pytest.raises(StepFailed, match=r"003-index\.sql:6: its verify answers with no row"):
         step.verify()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tracseq_migrate.errors import CouldNotReach, Interrupted, NotAllowed, StepFailed, UsageError
 from tracseq_migrate.operations.context import context
@@ -136,9 +137,10 @@ def _one(
                 if seen.nothing
                 else f"not everything is copied: {seen.text}"
             ) + ": each side was looked at for itself, and what was written in between differs"
+            bare = _bare(replication) if seen.nothing else replication
             comparison = compared(
-                replication,
-                lambda: apart(system.free_sessions, replication),
+                bare,
+                lambda: apart(system.free_sessions, bare),
                 tables=names,
                 limit=limit,
                 values=values,
@@ -149,6 +151,17 @@ def _one(
     except (SqlFailed, Unreachable) as error:
         raise _unasked(system, step, error) from error
     return Compared(step_id, step.from_, step.to, comparison, note)
+
+
+def _bare(replication: Replication) -> Replication:
+    """Without what is only there once it was begun: side tables. Raises `StepFailed` where id maps would be needed."""
+    mapped = [pair.name for pair in replication.pairs if pair.ids]
+    if mapped:
+        raise StepFailed(
+            f"{', '.join(mapped)}: the keys that its rows get are written down when it begins, so before that nothing compares",
+            hint="Run the week; it compares by itself, and `compare` does at any time from then on.",
+        )
+    return replace(replication, pairs=tuple(replace(pair, kept=(), side="") for pair in replication.pairs))
 
 
 def _unasked(system: System, step: ReplicateStep, error: SqlFailed | Unreachable) -> CouldNotReach:

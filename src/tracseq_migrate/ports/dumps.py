@@ -68,7 +68,7 @@ class Dumps(Protocol):
         """See that the file is what was written, and that the tool can read it: the tables whose rows it holds.
 
         Raises:
-            StepFailed: it is gone, of another size or content, or cannot be read.
+            StepFailed: it is gone, of another size or content, cannot be read, or lacks a table that was counted.
         """
         ...
 

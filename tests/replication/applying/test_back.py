@@ -33,7 +33,10 @@ USERS = Wanted(
         "department": "left(a.dept, 5)",
     },
     back={
-        "role": ("CASE b.kind WHEN 'guest' THEN 'viewer'::public.role ELSE 'manager'::public.role END", ["kind"]),
+        "role": (
+            "CASE b.kind WHEN 'guest' THEN 'viewer'::public.role ELSE 'manager'::public.role END",
+            ["kind"],
+        ),
         "dept": ("b.department", ["department"]),
     },
     refused={"role": ("b.kind = 'robot'", "a robot is no user of the monolith's")},
@@ -78,7 +81,9 @@ def test_there_back_and_there_again(pair_of_databases: PairOfDatabases) -> None:
         """,
     )
     stage.drain("back")
-    assert databases.rows("a", "SELECT id, email, role::text, dept, pid, office FROM users WHERE NOT gone ORDER BY id") == [
+    assert databases.rows(
+        "a", "SELECT id, email, role::text, dept, pid, office FROM users WHERE NOT gone ORDER BY id"
+    ) == [
         (1, "a@x", "admin", "Genomics and more", "p1", "r1"),  # untouched: what the way forward cut is whole
         (2, "b@x", "viewer", None, "p2", None),
         (3, "c@x", "viewer", "Chem", "p3", ""),
@@ -91,7 +96,9 @@ def test_there_back_and_there_again(pair_of_databases: PairOfDatabases) -> None:
     stage.drain("back")
     assert stage.differences() == []
     turned(stage, "forward")
-    databases.run("a", "UPDATE users SET dept = 'Something long' WHERE id = 30; DELETE FROM users WHERE id = 2")
+    databases.run(
+        "a", "UPDATE users SET dept = 'Something long' WHERE id = 30; DELETE FROM users WHERE id = 2"
+    )
     stage.drain()
     assert stage.differences() == []
     assert stage.side_rows(stage.replication.pairs[0])[0] == (30, "dept", "Something long")
@@ -114,13 +121,19 @@ def test_swaps_and_truncates_go_back_too(users: Stage) -> None:
     databases.run("b", "TRUNCATE accounts; INSERT INTO accounts VALUES (2, 'two@x', 'guest')")
     users.drain("back")
     assert users.differences() == []
-    assert databases.rows("a", "SELECT id, gone, pid FROM users ORDER BY id") == [(2, False, "p2"), (4, True, "p4")]
+    assert databases.rows("a", "SELECT id, gone, pid FROM users ORDER BY id") == [
+        (2, False, "p2"),
+        (4, True, "p4"),
+    ]
 
 
 def test_a_value_without_a_way_back_is_refused_by_name(users: Stage) -> None:
     databases = users.databases
     turned(users, "back")
-    databases.run("b", "UPDATE accounts SET kind = 'robot' WHERE id = 2; UPDATE accounts SET kind = 'guest' WHERE id = 1")
+    databases.run(
+        "b",
+        "UPDATE accounts SET kind = 'robot' WHERE id = 2; UPDATE accounts SET kind = 'guest' WHERE id = 1",
+    )
     with users.applier("back") as applier, pytest.raises(Stuck, match="a robot is no user") as stuck:
         applier.batch()
     assert stuck.value.keys == ("2",)
@@ -171,7 +184,9 @@ def test_side_rows_follow_their_row(users: Stage) -> None:
         (3, "dept", "Bio"),
         (3, "office", ""),
     ]
-    databases.run("a", "UPDATE users SET office = NULL WHERE id = 1; UPDATE users SET gone = true WHERE id = 3;")
+    databases.run(
+        "a", "UPDATE users SET office = NULL WHERE id = 1; UPDATE users SET gone = true WHERE id = 3;"
+    )
     databases.run("a", "UPDATE users SET office = 'attic', id = 20 WHERE id = 2")
     users.drain()
     assert users.side_rows(pair) == [(1, "dept", "Genomics and more"), (20, "office", "attic")]
@@ -254,7 +269,10 @@ def test_numbers_become_uuids_and_uuids_numbers(pair_of_databases: PairOfDatabas
     assert stage.differences() == []
     assert databases.rows("a", "SELECT count(*), max(id) > 30 FROM places") == [(38, True)]
     turned(stage, "forward")
-    databases.run("a", "UPDATE places SET name = name || '!', parent = 5 WHERE name ~ 'q'; INSERT INTO places (name) VALUES ('z')")
+    databases.run(
+        "a",
+        "UPDATE places SET name = name || '!', parent = 5 WHERE name ~ 'q'; INSERT INTO places (name) VALUES ('z')",
+    )
     stage.drain(limit=2)
     assert stage.differences() == []
 
@@ -283,14 +301,26 @@ def test_a_shared_pair_only_updates_on_the_way_back(pair_of_databases: PairOfDat
     second = stage.replication.pairs[1]
     only = tuple(each for each in second.back if each.name in ("id", "location"))
     stage.replication = type(stage.replication)(
-        "r", "a", "b", (without(stage.replication.pairs[0], back=stage.replication.pairs[0].back), without(second, back=only)), "", {}
+        "r",
+        "a",
+        "b",
+        (
+            without(stage.replication.pairs[0], back=stage.replication.pairs[0].back),
+            without(second, back=only),
+        ),
+        "",
+        {},
     )
     databases = pair_of_databases
-    databases.run("a", "INSERT INTO samples VALUES (1, 'one', 'shelf'), (2, 'two', NULL), (3, 'three', 'box')")
+    databases.run(
+        "a", "INSERT INTO samples VALUES (1, 'one', 'shelf'), (2, 'two', NULL), (3, 'three', 'box')"
+    )
     stage.drain()
     assert databases.rows("b", "SELECT * FROM places ORDER BY 1") == [(1, "shelf"), (3, "box")]
     turned(stage, "back")
-    databases.run("b", "UPDATE places SET place = 'fridge' WHERE sample_id = 1; DELETE FROM places WHERE sample_id = 3")
+    databases.run(
+        "b", "UPDATE places SET place = 'fridge' WHERE sample_id = 1; DELETE FROM places WHERE sample_id = 3"
+    )
     stage.drain("back")
     assert databases.rows("a", "SELECT id, name, location, owner FROM samples ORDER BY id") == [
         (1, "one", "fridge", "x"),

@@ -17,7 +17,9 @@ BOTH = [Wanted("parent", "parent"), Wanted("child", "child")]
 
 def family(databases: PairOfDatabases, action: str = "") -> Stage:
     reference = f"NOT NULL REFERENCES parent {action}"
-    stage = set_up(databases, TREE.format(child="NOT NULL REFERENCES parent"), TREE.format(child=reference), BOTH)
+    stage = set_up(
+        databases, TREE.format(child="NOT NULL REFERENCES parent"), TREE.format(child=reference), BOTH
+    )
     databases.run(
         "a",
         """
@@ -65,14 +67,18 @@ def test_codes_change_places_while_children_refer_to_the_rows(
     assert pair_of_databases.rows("b", "SELECT count(*) FROM child") == [(200,)]
 
 
-def test_a_ring_of_checked_values_over_a_cascade_keeps_to_the_check(pair_of_databases: PairOfDatabases) -> None:
+def test_a_ring_of_checked_values_over_a_cascade_keeps_to_the_check(
+    pair_of_databases: PairOfDatabases,
+) -> None:
     schema = """
     CREATE TABLE people (id int PRIMARY KEY, email varchar(12) NOT NULL UNIQUE
         CHECK (email ~ '^[a-z0-9._%+-]+@[a-z0-9.-]+[.][a-z]{2,}$'));
     CREATE TABLE tokens (id int PRIMARY KEY, person int NOT NULL REFERENCES people ON DELETE CASCADE);
     """
     stage = set_up(pair_of_databases, schema, schema, [Wanted("people", "people")])
-    pair_of_databases.run("a", "INSERT INTO people VALUES (1, 'ada@lab.org'), (2, 'bob@lab.org'), (3, 'eve@lab.org')")
+    pair_of_databases.run(
+        "a", "INSERT INTO people VALUES (1, 'ada@lab.org'), (2, 'bob@lab.org'), (3, 'eve@lab.org')"
+    )
     stage.drain()
     pair_of_databases.run("b", "INSERT INTO tokens VALUES (1, 1), (2, 2)")
     pair_of_databases.run(
@@ -104,9 +110,13 @@ def test_a_circle_of_foreign_keys(pair_of_databases: PairOfDatabases) -> None:
     )
     stage.drain(limit=3)
     assert stage.differences() == []
-    pair_of_databases.run("a", "BEGIN; SET CONSTRAINTS ALL DEFERRED; DELETE FROM two; DELETE FROM one; COMMIT")
+    pair_of_databases.run(
+        "a", "BEGIN; SET CONSTRAINTS ALL DEFERRED; DELETE FROM two; DELETE FROM one; COMMIT"
+    )
     stage.drain(limit=3)
-    assert pair_of_databases.rows("b", "SELECT (SELECT count(*) FROM one) + (SELECT count(*) FROM two)") == [(0,)]
+    assert pair_of_databases.rows("b", "SELECT (SELECT count(*) FROM one) + (SELECT count(*) FROM two)") == [
+        (0,)
+    ]
 
 
 def test_truncate_cascades_to_the_set(pair_of_databases: PairOfDatabases) -> None:
@@ -121,7 +131,9 @@ def test_truncate_cascades_to_the_set(pair_of_databases: PairOfDatabases) -> Non
 def test_exclusions_change_places(pair_of_databases: PairOfDatabases) -> None:
     schema = "CREATE TABLE slots (id int PRIMARY KEY, at int4range, EXCLUDE USING gist (at WITH &&))"
     stage = set_up(pair_of_databases, schema, schema, [Wanted("slots", "slots")])
-    pair_of_databases.run("a", "INSERT INTO slots SELECT i, int4range(i * 10, i * 10 + 10) FROM generate_series(1, 6) i")
+    pair_of_databases.run(
+        "a", "INSERT INTO slots SELECT i, int4range(i * 10, i * 10 + 10) FROM generate_series(1, 6) i"
+    )
     stage.drain()
     pair_of_databases.run(
         "a",
@@ -132,7 +144,9 @@ def test_exclusions_change_places(pair_of_databases: PairOfDatabases) -> None:
     assert stage.differences() == []
 
 
-def test_a_unique_value_that_another_owner_has_is_named_and_loses_nothing(pair_of_databases: PairOfDatabases) -> None:
+def test_a_unique_value_that_another_owner_has_is_named_and_loses_nothing(
+    pair_of_databases: PairOfDatabases,
+) -> None:
     stage = set_up(
         pair_of_databases,
         "CREATE TABLE t (id int PRIMARY KEY, code text)",

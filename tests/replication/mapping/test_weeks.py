@@ -36,7 +36,7 @@ def _deploy(pair: PairOfDatabases, database: str) -> None:
         pair.run("b", found[1])
 
 
-def _week(pair: PairOfDatabases, name: str) -> tuple[Source, Replication]:
+def week_of(pair: PairOfDatabases, name: str) -> tuple[Source, Replication]:
     sandbox.create("main", pair.dsns["a"], seed=7, users=40)
     sandbox.create(WEEKS[name], pair.dsns["b"], seed=7, users=0)
     _deploy(pair, WEEKS[name])
@@ -47,7 +47,7 @@ def _week(pair: PairOfDatabases, name: str) -> tuple[Source, Replication]:
 
 @pytest.mark.parametrize("name", WEEKS)
 def test_there_and_back(pair_of_databases: PairOfDatabases, name: str) -> None:
-    source, replication = _week(pair_of_databases, name)
+    source, replication = week_of(pair_of_databases, name)
     with pair_of_databases.open("a") as a, pair_of_databases.open("b") as b:
         assert try_mapping(source, replication, a, b) == []
         told = prescan(a, b, replication)
@@ -68,7 +68,7 @@ def test_there_and_back(pair_of_databases: PairOfDatabases, name: str) -> None:
 
 
 def test_users_keep_what_the_service_has_no_room_for(pair_of_databases: PairOfDatabases) -> None:
-    _, replication = _week(pair_of_databases, "users")
+    _, replication = week_of(pair_of_databases, "users")
     [pair] = replication.pairs
     move(pair_of_databases, pair)
     found = dict(
@@ -101,7 +101,7 @@ def test_users_keep_what_the_service_has_no_room_for(pair_of_databases: PairOfDa
 
 
 def test_what_has_no_way_back_is_refused_by_name(pair_of_databases: PairOfDatabases) -> None:
-    _, replication = _week(pair_of_databases, "samples")
+    _, replication = week_of(pair_of_databases, "samples")
     samples = replication.pair("samples")
     move(pair_of_databases, samples)
     long = "TS-" + "9" * 60
@@ -118,7 +118,7 @@ def test_what_has_no_way_back_is_refused_by_name(pair_of_databases: PairOfDataba
 
 
 def test_a_movement_that_was_made_on_the_service_finds_its_number(pair_of_databases: PairOfDatabases) -> None:
-    _, replication = _week(pair_of_databases, "storage")
+    _, replication = week_of(pair_of_databases, "storage")
     make_ids(pair_of_databases, replication)
     locations, movements = replication.pairs
     assert (locations.name, movements.name) == ("storage_locations", "storage_movement_history")

@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -121,13 +122,21 @@ class PostgresDumps:
         except OSError as error:
             raise StepFailed(f"{path}: {error.strerror or error}") from error
         folder, _ = self._tools(_major(dump.server))
-        listed = self._commands.look([str(folder / "pg_restore"), "--list", str(path)], timeout=timeout)
-        if listed.code:
-            raise StepFailed(f"pg_restore cannot read {path}: {last_lines(listed.stderr, 3)}")
-        return [
-            f"{match[1]}.{match[2]}"
-            for match in re.finditer(r" TABLE DATA (\S+) (\S+) \S+$", listed.stdout, re.M)
-        ]
+        # Into a file: what a program prints is cut where it is very long.
+        with tempfile.TemporaryDirectory(prefix="tracseq-migrate-") as scratch:
+            listing = Path(scratch) / "list"
+            argv = [str(folder / "pg_restore"), "--list", f"--file={listing}", str(path)]
+            done = self._commands.look(argv, timeout=timeout)
+            if done.code:
+                raise StepFailed(f"pg_restore cannot read {path}: {last_lines(done.stderr, 3)}")
+            lines = listing.read_text("utf-8", "replace").splitlines()
+        entries = [line.partition(" TABLE DATA ")[2] for line in lines if " TABLE DATA " in line]
+        for table in dump.rows:
+            # The owner stands behind the name, and either may have a space in it.
+            schema, name = _unquoted(table)
+            if not any(entry.startswith(f"{schema} {name} ") for entry in entries):
+                raise StepFailed(f"{path} does not hold the rows of {one_line(table)}")
+        return [entry.rpartition(" ")[0].replace(" ", ".", 1) for entry in entries]
 
     def try_out(self, dump: Dump, *, through: str, timeout: float, told: Told) -> dict[str, int]:
         until = time.monotonic() + timeout
@@ -274,6 +283,14 @@ def _counts(session: Session) -> dict[str, int]:
         str(table): int(session.rows(f"SELECT count(*) FROM ONLY {table}")[0][0])  # noqa: S608 - the catalog quoted it
         for (table,) in session.rows(_COUNTED)
     }
+
+
+def _unquoted(relation: str) -> list[str]:
+    """Schema and name, of what ``format('%I.%I')`` made of them."""
+    return [
+        (quoted_part or plain).replace('""', '"')
+        for quoted_part, plain in re.findall(r'"((?:[^"]|"")+)"|([^".]+)', relation)
+    ]
 
 
 def _folders() -> Iterator[Path]:

@@ -17,6 +17,10 @@ from tracseq_migrate.replication.names import literal, quoted
 from tracseq_migrate.replication.pair import Pair
 
 MOST_CHUNKS = 4_096
+_FEW = 8
+"""Chunks that a table of middling size has, so that all hands have some of it, and it is built without its indexes."""
+_SMALL = 4 << 20
+"""Bytes below which cutting gains nothing."""
 _SAMPLED = 64
 """Keys that are looked at for each bound."""
 
@@ -43,7 +47,8 @@ class Plan:
 def plan(session: Session, pair: Pair, chunk_bytes: int) -> Plan:
     """Cut A's table. One query for its size, and one for the bounds where there is more than one chunk."""
     rows, size, pages = _weight(session, pair)
-    wanted = min(-(-size // chunk_bytes), MOST_CHUNKS)
+    target = max(min(chunk_bytes, size // _FEW), min(chunk_bytes, _SMALL))
+    wanted = min(-(-size // target), MOST_CHUNKS)
     keys = [_column(pair, name) for name in pair.key_a]
     if wanted < 2 or not all(_sorts_alike(each.type) for each in keys):
         return Plan(pair.name, (Chunk(0, None, None),), rows, size)
