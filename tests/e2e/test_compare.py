@@ -84,14 +84,14 @@ def test_equal_under_load_different_where_somebody_wrote_and_unknown_before(
 
 
 def test_a_week_that_replicates_nothing_and_one_that_is_not_there(sandbox: Sandbox, tool: Tool) -> None:
-    write_week(sandbox, NOTHING)
+    write_week(sandbox, NOTHING, "none.yaml")
     tool("compare", "none").expect(4, "nothing to compare")
     tool("compare", "other").expect(2)
 
 
 def test_a_side_that_does_not_answer_is_not_known(sandbox: Sandbox, tool: Tool) -> None:
     write_week(sandbox, USERS)
-    with psycopg.connect(sandbox.document["databases"]["main"]) as holder:
+    with contextlib.closing(psycopg.connect(sandbox.document["databases"]["main"])) as holder:
         holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
         call = tool("compare", "try")
         holder.rollback()

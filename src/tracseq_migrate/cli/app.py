@@ -39,6 +39,7 @@ _COMMANDS = (
     "sync",
     "compare",
     "mapping",
+    "backup",
 )
 """Each is the module of this name: with ``register``, a command; with an ``app`` of its own, a group of them."""
 

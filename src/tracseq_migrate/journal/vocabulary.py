@@ -36,6 +36,8 @@ OBLIGATION_CLOSED = "obligation.closed"
 LOSS_ACCEPTED = "loss.accepted"
 LOG_COMMITTED = "log.committed"
 LOCK_RELEASED = "lock.released"
+BACKUP_RESTORING = "backup.restoring"
+BACKUP_RESTORED = "backup.restored"
 
 Direction = Literal["forward", "backward", "either"]
 
@@ -331,6 +333,34 @@ def lock_released(
             "life": life,
             "how": how,
             "reason": reason,
+            "person": person.name,
+            "person_from": person.source,
+            "command": command,
+        },
+    )
+
+
+def backup_restoring(dump: Dump, before: str, *, person: Person, command: str) -> Draft:
+    """A backup is about to be put back; ``before`` is the backup of what is there until then."""
+    return _of_backup(BACKUP_RESTORING, dump, before, person, command)
+
+
+def backup_restored(dump: Dump, before: str, *, person: Person, command: str) -> Draft:
+    """A backup was put back: what was written to its database since is in ``before`` alone."""
+    return _of_backup(BACKUP_RESTORED, dump, before, person, command)
+
+
+def _of_backup(kind: str, dump: Dump, before: str, person: Person, command: str) -> Draft:
+    return Draft(
+        kind,
+        "",
+        "",
+        data={
+            "backup": dump.name,
+            "database": dump.database,
+            "at": stamp(dump.at),
+            "sha256": dump.sha256,
+            "before": before,
             "person": person.name,
             "person_from": person.source,
             "command": command,

@@ -125,6 +125,55 @@ class LockView(View):
 
 
 @frozen
+class BackupLine:
+    """One backup; ``verdict`` is empty where nobody looked, ``rows`` 0 where they were not counted."""
+
+    name: str
+    database: str
+    at: datetime
+    bytes: int
+    server: str
+    by: str
+    rows: int
+    verdict: str = ""
+    detail: str = ""
+
+
+@frozen
+class BackupsView(View):
+    """``backup list`` and ``backup verify``."""
+
+    type: ClassVar[str] = "backups"
+    header: Header
+    folder: str
+    backups: Sequence[BackupLine]
+    verified: bool = False
+
+
+@frozen
+class RestoreTable:
+    """A table's rows before a restore, and in the backup: None where they were not counted."""
+
+    name: str
+    rows_now: int
+    rows_then: int | None
+
+
+@frozen
+class RestoredView(View):
+    """``backup restore``: ``before`` is the backup of what was there until then."""
+
+    type: ClassVar[str] = "backup-restored"
+    header: Header
+    name: str
+    database: str
+    before: str
+    tables: Sequence[RestoreTable]
+    seconds: float
+    next_command: str
+
+
+@frozen
 class LockReleasedView(View):
     """``lock release``: whose lock was taken away, ``by`` whom, and the week whose run that broke off, if any."""
 

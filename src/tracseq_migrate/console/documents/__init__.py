@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tracseq_migrate.console.blocks import Block
 from tracseq_migrate.console.documents.adopt import render_adopt
+from tracseq_migrate.console.documents.backup import render_backups, render_restored
 from tracseq_migrate.console.documents.compare import render_compare
 from tracseq_migrate.console.documents.findings import render_findings
 from tracseq_migrate.console.documents.history import render_approved, render_chain, render_runs
@@ -17,6 +18,7 @@ from tracseq_migrate.console.documents.sync import render_sync, render_sync_stop
 from tracseq_migrate.operations.views import (
     AdoptView,
     ApprovedView,
+    BackupsView,
     ChainView,
     CompareView,
     LockReleasedView,
@@ -24,6 +26,7 @@ from tracseq_migrate.operations.views import (
     MappingCheckView,
     MappingDraftView,
     PlanView,
+    RestoredView,
     RollbackView,
     RunsView,
     StateExportedView,
@@ -41,6 +44,7 @@ __all__ = [
     "blocks_of",
     "render_adopt",
     "render_approved",
+    "render_backups",
     "render_chain",
     "render_check",
     "render_compare",
@@ -51,6 +55,7 @@ __all__ = [
     "render_lock",
     "render_plan",
     "render_released",
+    "render_restored",
     "render_rollback",
     "render_runs",
     "render_status",
@@ -95,6 +100,10 @@ def blocks_of(view: View, look: Look) -> list[Block]:
             return render_sync(view, look)
         case SyncStoppedView():
             return render_sync_stopped(view, look)
+        case BackupsView():
+            return render_backups(view, look)
+        case RestoredView():
+            return render_restored(view, look)
         case LockView():
             return render_lock(view, look)
         case LockReleasedView():
