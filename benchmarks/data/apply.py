@@ -205,7 +205,7 @@ def _apply(databases: PairOfDatabases, given: argparse.Namespace) -> None:
                 b.execute(
                     "ALTER TABLE users RENAME TO users_by_log; ALTER TABLE users_native RENAME TO users"
                 )
-                theirs.append(given.changes / _native(databases, b))
+                theirs.append(done.read / _native(databases, b))
                 same = b.execute(
                     "SELECT count(*) FROM (SELECT * FROM native_target EXCEPT SELECT * FROM users_by_log) d"
                 ).fetchone()

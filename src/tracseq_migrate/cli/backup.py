@@ -32,7 +32,9 @@ def verify(
     ] = False,
     through: Annotated[
         str,
-        typer.Option("--through", metavar="DB", help="By whose connection that database is made; else its own."),
+        typer.Option(
+            "--through", metavar="DB", help="By whose connection that database is made; else its own."
+        ),
     ] = "",
 ) -> None:
     """Read backups back: as they were written, and readable. Exit 11 where one is not."""

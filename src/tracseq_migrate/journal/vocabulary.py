@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from tracseq_migrate.journal.chain import stamp
-from tracseq_migrate.ports import Draft, Holder, Person
+from tracseq_migrate.ports import Draft, Dump, Holder, Person
 
 RUN_STARTED = "run.started"
 RUN_RESUMED = "run.resumed"

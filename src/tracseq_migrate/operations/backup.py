@@ -69,7 +69,9 @@ def restore(system: System, name: str, *, assume_yes: bool, accept_loss: bool) -
     try:
         system.dumps.examine(dump, timeout=_TIME)
     except StepFailed as error:
-        raise NotAllowed(error.message, hint=f"`{system.type_this('backup list')}` names the others.") from error
+        raise NotAllowed(
+            error.message, hint=f"`{system.type_this('backup list')}` names the others."
+        ) from error
     tables = _would_lose(system, dump)
     worded = _worded(dump, tables)
     if not accept_loss:
@@ -78,7 +80,9 @@ def restore(system: System, name: str, *, assume_yes: bool, accept_loss: bool) -
         if not system.asker.present:
             raise NotAllowed("nobody is here to be asked", hint=f"`{again}`")
         if not system.asker.confirm(f"Put {name} back into {dump.database}? That loses {worded}."):
-            raise Declined(f"declined: {dump.database} stays as it is", hint=f"`{system.type_this('backup list')}`")
+            raise Declined(
+                f"declined: {dump.database} stays as it is", hint=f"`{system.type_this('backup list')}`"
+            )
     with holding_lease(system, timeout=0.0):
         return _restored(system, dump, tables)
 
@@ -125,7 +129,9 @@ def _restored(system: System, dump: Dump, tables: tuple[RestoreTable, ...]) -> R
 def _stopper(system: System) -> Callable[[int], None]:
     def told(_: int) -> None:
         if system.interrupt.requested:
-            raise Interrupted(system.interrupt.requested, state="Nothing was changed: it was still backing up.")
+            raise Interrupted(
+                system.interrupt.requested, state="Nothing was changed: it was still backing up."
+            )
 
     return told
 
@@ -168,7 +174,8 @@ def _named(system: System, name: str) -> Dump:
     known = {dump.name: dump for dump in system.dumps.known()}
     if name not in known:
         raise UsageError(
-            f"{system.dumps.folder} has no backup {name}", hint=f"`{system.type_this('backup list')}` names them."
+            f"{system.dumps.folder} has no backup {name}",
+            hint=f"`{system.type_this('backup list')}` names them.",
         )
     return known[name]
 
@@ -179,7 +186,15 @@ def _verified(system: System, lines: list[BackupLine]) -> BackupsView:
 
 def _line(system: System, dump: Dump, verdict: str = "", detail: str = "") -> BackupLine:
     return BackupLine(
-        dump.name, dump.database, dump.at, dump.bytes, dump.server, dump.by, sum(dump.rows.values()), verdict, detail
+        dump.name,
+        dump.database,
+        dump.at,
+        dump.bytes,
+        dump.server,
+        dump.by,
+        sum(dump.rows.values()),
+        verdict,
+        detail,
     )
 
 
@@ -204,4 +219,6 @@ def _tried_out(system: System, dump: Dump, through: str) -> BackupLine:
     if dump.rows and rows != dict(dump.rows):
         return _line(system, dump, "fail", "restored, its tables have other rows than were backed up")
     counted = "as many as were backed up" if dump.rows else "which nobody had counted before"
-    return _line(system, dump, "pass", f"restored into a new database: {sum(rows.values()):,} rows, {counted}")
+    return _line(
+        system, dump, "pass", f"restored into a new database: {sum(rows.values()):,} rows, {counted}"
+    )

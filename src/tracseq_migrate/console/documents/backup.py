@@ -21,7 +21,9 @@ def render_backups(view: BackupsView, look: Look) -> list[Block]:
             for line in view.backups
         ]
         return [Space(), Paragraph(title), Rows(("name", "database", "at", "size", "for"), rows)]
-    seen = [Paragraph((f"{line.name}: {line.detail}",), mark=look.verdict(line.verdict)) for line in view.backups]
+    seen = [
+        Paragraph((f"{line.name}: {line.detail}",), mark=look.verdict(line.verdict)) for line in view.backups
+    ]
     return [Space(), Paragraph(title), *seen]
 
 
@@ -32,7 +34,11 @@ def render_restored(view: RestoredView, look: Look) -> list[Block]:
     blocks: list[Block] = [Space(), Paragraph(title, mark=(look.marks.passed, Tone.GOOD))]
     blocks.append(Paragraph((f"what was there before is in {view.before}",), indent=2))
     rows: list[tuple[Line, ...]] = [
-        ((table.name,), (f"{table.rows_now:,}",), ("not counted" if table.rows_then is None else f"{table.rows_then:,}",))
+        (
+            (table.name,),
+            (f"{table.rows_now:,}",),
+            ("not counted" if table.rows_then is None else f"{table.rows_then:,}",),
+        )
         for table in view.tables
     ]
     if rows:
@@ -41,6 +47,10 @@ def render_restored(view: RestoredView, look: Look) -> list[Block]:
 
 
 def _size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
-
-
+    return (
+        f"{size / 1e9:.1f} GB"
+        if size >= 1e9
+        else f"{size / 1e6:.1f} MB"
+        if size >= 1e5
+        else f"{size / 1e3:.1f} kB"
+    )

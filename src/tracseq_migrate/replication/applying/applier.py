@@ -229,7 +229,9 @@ class Applier:
         try:
             # The first statement takes no snapshot: a TRUNCATE between the snapshot and the reading of a table would show it
             # empty that never was.
-            self.origin.rows(f"LOCK TABLE {self._relations} IN ACCESS SHARE MODE")
+            self.origin.rows(
+                f"LOCK TABLE {self._relations} IN ACCESS SHARE MODE; SET LOCAL random_page_cost = 1.1"
+            )
             yield
         finally:
             self.origin.rollback()
@@ -341,7 +343,10 @@ class Applier:
             writing.target(self._replication, span.pair, self._direction, whole=span.whole) for span in spans
         ]
         # What is deferred would fail at the commit, when nothing can be tried any more.
-        self.destination.execute("SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT tracseq_migrate_apply")
+        # Keys are looked up one by one: the default cost of a page would read a whole table instead.
+        self.destination.execute(
+            "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL random_page_cost = 1.1; SAVEPOINT tracseq_migrate_apply"
+        )
         try:
             [(upserted, deleted)] = self.destination.rows(writing.apply_statement(targets))
         except SqlFailed as error:

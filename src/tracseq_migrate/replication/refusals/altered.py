@@ -9,9 +9,8 @@ from tracseq_migrate.ports.sql import Session, SqlFailed
 from tracseq_migrate.replication import put_away
 from tracseq_migrate.replication.catalog.model import Catalog
 from tracseq_migrate.replication.catalog.shape import Difference, differences, table_shape
-from tracseq_migrate.replication.control.naming import PUT_AWAY
-from tracseq_migrate.replication.names import literal
 from tracseq_migrate.replication.pair import Replication
+from tracseq_migrate.replication.refusals.live import is_there
 from tracseq_migrate.replication.refusals.refusal import Refusal, Voice
 
 _REMEDY = "see whether the mapping still fits: `tracseq-migrate mapping check`; then run the week again"
@@ -54,13 +53,14 @@ def _matters(voice: Voice, difference: Difference) -> bool:
 
 def _away(voice: Voice, replication: Replication, session: Session) -> set[tuple[str, str]]:
     """What is taken off at the moment, as (part of the shape, name)."""
-    ((exists,),) = session.rows(f"SELECT to_regclass({literal(PUT_AWAY)}) IS NOT NULL")
-    if not exists:
+    if not is_there(session, "put_away"):
         return set()
     try:
         things = put_away.listed(session, replication.name, voice.side)
     except SqlFailed:
-        return set()  # it was taken away between the two questions
+        return (
+            set()
+        )  # taken away between the two questions, or not to be read: then its names are not excused
     parts = {
         "index": "indexes",
         "constraint": "constraints",

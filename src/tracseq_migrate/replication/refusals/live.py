@@ -25,7 +25,9 @@ FROM pg_locks k
 JOIN pg_class c ON c.oid = k.relation
 JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_stat_activity a ON a.pid = k.pid
-LEFT JOIN pg_prepared_xacts p ON k.pid IS NULL AND p.transaction::text = split_part(k.virtualtransaction, '/', 2)
+LEFT JOIN pg_locks x ON k.pid IS NULL AND x.pid IS NULL AND x.virtualtransaction = k.virtualtransaction
+    AND x.locktype = 'transactionid' AND x.mode = 'ExclusiveLock' AND x.granted
+LEFT JOIN pg_prepared_xacts p ON p.transaction = x.transactionid
 WHERE k.granted AND k.locktype = 'relation' AND k.relation = ANY($1::oid[])
   AND k.database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND k.mode IN ('RowExclusiveLock', 'ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
@@ -104,7 +106,7 @@ def _locks(voice: Voice, replication: Replication, catalog: Catalog, session: Se
             name,
             f"backend {pid} ({where}) has written to it in a transaction that is open {age}: making triggers waits for it, and"
             " other writers behind that",
-            f"let it end, or SELECT pg_terminate_backend({pid});",
+            f"SELECT pg_terminate_backend({pid}); or let it end",
         )
 
 
@@ -167,11 +169,19 @@ def unexplained(replication: Replication, catalog: Catalog, session: Session) ->
         )
 
 
+def is_there(session: Session, name: str) -> bool:
+    """Whether the tool has a table of this name here, be its schema open to this role or not."""
+    ((there,),) = session.rows(
+        "SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = $1 AND c.relname = $2)",
+        [SCHEMA, name],
+    )
+    return bool(there)
+
+
 def _begun(replication: Replication, session: Session) -> bool:
-    chunk = ours("chunk")
-    ((exists,),) = session.rows(f"SELECT to_regclass({literal(chunk)}) IS NOT NULL")
-    return bool(exists) and bool(
-        session.rows(f"SELECT 1 FROM {chunk} WHERE replication = $1 LIMIT 1", [replication.name])
+    return is_there(session, "chunk") and bool(
+        session.rows(f"SELECT 1 FROM {ours('chunk')} WHERE replication = $1 LIMIT 1", [replication.name])
     )
 
 
