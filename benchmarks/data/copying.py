@@ -287,7 +287,8 @@ def main() -> None:
     asked = parser.parse_args()
     chunk_bytes = int(asked.chunk_mb * (1 << 20))
     if asked.inner:
-        print(json.dumps(ours(*asked.inner, asked.workers, chunk_bytes)))
+        dsn_a, dsn_b = asked.inner
+        print(json.dumps(ours(dsn_a, dsn_b, asked.workers, chunk_bytes)))
         return
     found = binaries()
     with (

@@ -10,6 +10,8 @@ from tracseq_migrate.operations.views import (
     AdoptedStep,
     AdoptView,
     ApprovedView,
+    BackupLine,
+    BackupsView,
     ChainView,
     FindingLine,
     FlagLine,
@@ -22,6 +24,8 @@ from tracseq_migrate.operations.views import (
     ObligationLine,
     PlannedStep,
     PlanView,
+    RestoredView,
+    RestoreTable,
     RollbackView,
     RunLine,
     RunsView,
@@ -265,6 +269,38 @@ LOCK_RELEASED = LockReleasedView(
     state="in-doubt",
     next_command="tracseq-migrate resume week1",
 )
+_BACKUP = BackupLine(
+    "main-20261123T130000Z-5f1c09.dump",
+    "main",
+    EARLIER,
+    1_234_567,
+    "PostgreSQL 15, pg_dump 15",
+    "week3 R7 backup",
+    1200,
+)
+BACKUPS = BackupsView(
+    HEADER, "/srv/backups", [_BACKUP, replace(_BACKUP, database=HOSTILE, bytes=7_000_000_000)]
+)
+NO_BACKUPS = BackupsView(HEADER, "/srv/backups", [])
+BACKUPS_VERIFIED = BackupsView(
+    HEADER,
+    "/srv/backups",
+    [
+        replace(_BACKUP, verdict="pass", detail="as it was written, 15 tables"),
+        replace(_BACKUP, verdict="fail", detail=HOSTILE),
+        replace(_BACKUP, verdict="unknown", detail="the server cannot be reached"),
+    ],
+    verified=True,
+)
+BACKUP_RESTORED = RestoredView(
+    header=HEADER,
+    name=_BACKUP.name,
+    database="main",
+    before="main-20261123T150000Z-aa0011.dump",
+    tables=[RestoreTable("public.users", 512, 500), RestoreTable(HOSTILE, 3, None)],
+    seconds=3.2,
+    next_command="tracseq-migrate verify",
+)
 ADOPT = AdoptView(
     header=HEADER,
     week="week1",
@@ -313,6 +349,10 @@ VIEWS: dict[str, View] = {
     "lock": LOCK,
     "no-lock": NO_LOCK,
     "lock-released": LOCK_RELEASED,
+    "backups": BACKUPS,
+    "no-backups": NO_BACKUPS,
+    "backups-verified": BACKUPS_VERIFIED,
+    "backup-restored": BACKUP_RESTORED,
     "adopt": ADOPT,
     "adopted": ADOPTED,
 }

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.e2e.driving import Call, Tool, interrupt, write_week
+from tests.e2e.driving import Call, Tool, eventually, interrupt, write_week
 from tests.sandbox_fixture import Sandbox
 
 pytestmark = pytest.mark.sandbox
@@ -96,3 +97,26 @@ def test_a_side_that_does_not_answer_is_not_known(sandbox: Sandbox, tool: Tool) 
         call = tool("compare", "try")
         holder.rollback()
     call.expect(1, "could not be compared", "pg_terminate_backend")
+
+
+def test_one_that_is_killed_anywhere_leaves_nothing_behind_and_holds_nobody_up(
+    sandbox: Sandbox, tool: Tool
+) -> None:
+    write_week(sandbox, USERS)
+    tool("run", "try").expect(0)
+    asking = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tracseq-migrate: compare%'"
+    killed_asking = 0
+    with load(tool) as call:
+        for number in range(12):
+            with tool.working("compare", "try") as comparing:
+                while comparing.process.poll() is None and not rows(sandbox, "auth", asking):
+                    time.sleep(0.01)
+                time.sleep(number * 0.01)
+                killed_asking += comparing.process.poll() is None
+                comparing.process.kill()
+        eventually(lambda: rows(sandbox, "auth", asking) + rows(sandbox, "main", asking), wanted=[])
+        tool("compare", "try").expect(0, "equal: ")
+        interrupt(call)
+    assert killed_asking > 0
+    status = tool("sync", "status", "--json").expect(0).document
+    assert status["replications"][0]["alarm"] == ""

@@ -1,4 +1,4 @@
-"""Backups as people meet them: which there are, whether they hold what they say, and putting one back, which loses what came after."""
+"""Backups as people meet them: which there are, whether they hold, and putting one back, which loses what came after."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def _would_lose(system: System, dump: Dump) -> tuple[RestoreTable, ...]:
         ) as session:
             if installed(session):
                 raise NotAllowed(
-                    f"a replication keeps rows of {dump.database}, or records its changes: a restore would tear the two sides apart",
+                    f"a replication goes on in {dump.database}: a restore would tear its two sides apart",
                     hint=f"Roll its week back first; `{system.type_this('status')}` names it.",
                 )
             return tuple(RestoreTable(name, now, dump.rows.get(name)) for name, now in _counts(session))

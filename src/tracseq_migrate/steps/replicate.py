@@ -198,10 +198,8 @@ class ReplicateStep(Step):
         return [
             Concern(
                 f"{each.where}: {each.what}",
-                "unknown" if each.count is None else "fail",
-                f"{each.where}: {each.what}: {each.count:,} of {each.rows:,} rows, such as {', '.join(map(str, each.samples))}"
-                if each.count is not None
-                else f"{each.where}: {each.what}: this cannot be known before the rows are there",
+                "fail" if each.refused else "unknown",
+                each.told,
                 each.remedy,
             )
             for each in misfits

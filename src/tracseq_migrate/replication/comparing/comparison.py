@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,12 +141,21 @@ class _Asking:
 
 def _look(asking: _Asking, unit: Unit, before: _Seen | None, look: int) -> _Seen:
     began = time.monotonic()
-    (rows_a, sum_a), (rows_b, sum_b) = _each(asking, unit, lambda side: side.total(utf8=asking.utf8))
     counts: dict[Kind, int] = {"missing": 0, "extra": 0, "different": 0}
     first: list[tuple[Kind, str]] = []
     keys: set[str] = set()
-    if (rows_a, sum_a) != (rows_b, sum_b):
-        for kind, key in _differing(asking, unit):
+    a = b = _Content(0, 0)
+    if before is None:
+        a, b = _totals(asking, unit)
+    if before is not None or a != b:
+        buckets_a, buckets_b = _buckets(asking, unit)
+        a, b = _whole(buckets_a), _whole(buckets_b)
+        numbers = [
+            number
+            for number in sorted(buckets_a.keys() | buckets_b.keys())
+            if buckets_a.get(number) != buckets_b.get(number)
+        ]
+        for kind, key in _differing(asking, unit, numbers):
             counts[kind] += 1
             if len(keys) < _REMEMBERED:
                 keys.add(key)
@@ -161,10 +170,10 @@ def _look(asking: _Asking, unit: Unit, before: _Seen | None, look: int) -> _Seen
         pair=unit.pair,
         a=unit.table_a,
         b=unit.table_b,
-        rows_a=rows_a,
-        rows_b=rows_b,
-        digest_a=f"{int(sum_a):x}",
-        digest_b=f"{int(sum_b):x}",
+        rows_a=a.rows,
+        rows_b=b.rows,
+        digest_a=f"{a.total:x}",
+        digest_b=f"{b.total:x}",
         missing=counts["missing"],
         extra=counts["extra"],
         different=counts["different"],
@@ -176,27 +185,46 @@ def _look(asking: _Asking, unit: Unit, before: _Seen | None, look: int) -> _Seen
     return _Seen(table, frozenset(keys))
 
 
-def _each(asking: _Asking, unit: Unit, statement: Callable[[Side], str]) -> tuple[Any, Any]:
-    """The one row that each side answers."""
+@frozen
+class _Content:
+    """How many rows, and the sum of their digests."""
 
-    def ask(side: Side) -> Callable[[Session], Any]:
-        return lambda session: session.rows(statement(side))[0]
+    rows: int
+    total: int
+
+
+def _totals(asking: _Asking, unit: Unit) -> tuple[_Content, _Content]:
+    def ask(side: Side) -> Callable[[Session], _Content]:
+        statement = side.total(utf8=asking.utf8)
+
+        def answered(session: Session) -> _Content:
+            [(rows, total)] = session.rows(statement)
+            return _Content(rows, int(total))
+
+        return answered
 
     return asking.both.ask(ask(unit.a), ask(unit.b))
 
 
-def _differing(asking: _Asking, unit: Unit) -> Iterator[tuple[Kind, str]]:
-    """The keys of the rows that differ, in order."""
-
-    def ask(side: Side) -> Callable[[Session], dict[int, tuple[int, str]]]:
+def _buckets(asking: _Asking, unit: Unit) -> tuple[dict[int, _Content], dict[int, _Content]]:
+    def ask(side: Side) -> Callable[[Session], dict[int, _Content]]:
         statement = side.buckets(utf8=asking.utf8)
-        return lambda session: {number: (rows, total) for number, rows, total in session.rows(statement)}
+        return lambda session: {
+            number: _Content(rows, int(total)) for number, rows, total in session.rows(statement)
+        }
 
-    a, b = asking.both.ask(ask(unit.a), ask(unit.b))
-    numbers = sorted(number for number in a.keys() | b.keys() if a.get(number) != b.get(number))
+    return asking.both.ask(ask(unit.a), ask(unit.b))
+
+
+def _whole(buckets: Mapping[int, _Content]) -> _Content:
+    return _Content(sum(each.rows for each in buckets.values()), sum(each.total for each in buckets.values()))
+
+
+def _differing(asking: _Asking, unit: Unit, numbers: Sequence[int]) -> Iterator[tuple[Kind, str]]:
+    """The keys of the rows in these buckets that differ, in order."""
     if numbers:
-        listings = asking.both.rows(unit.a.rows(utf8=asking.utf8), unit.b.rows(utf8=asking.utf8), [numbers])
-        yield from _merged(*listings)
+        statements = unit.a.rows(utf8=asking.utf8), unit.b.rows(utf8=asking.utf8)
+        yield from _merged(*asking.both.rows(*statements, [list(numbers)]))
 
 
 def _merged(a: Rows, b: Rows) -> Iterator[tuple[Kind, str]]:

@@ -33,9 +33,11 @@ class Misfit:
         """Whether it must be mended before anything moves; otherwise it is an open question."""
         return self.count is not None and self.certain
 
-    def __str__(self) -> str:
+    @property
+    def told(self) -> str:
+        """All of it but the remedy, as a sentence for people."""
         if self.count is None:
-            return f"{self.where}: {self.what} ({self.remedy})"
+            return f"{self.where}: {self.what}"
         of = f" of {self.rows:,}" if self.rows >= 0 else ""
         many = f"{self.count:,}{of} {'row' if self.count == 1 and not of else 'rows'}"
         keys = (
@@ -43,7 +45,10 @@ class Misfit:
             if self.samples
             else ""
         )
-        return f"{self.where}: {many}: {self.what}{keys} ({self.remedy})"
+        return f"{self.where}: {many}: {self.what}{keys}"
+
+    def __str__(self) -> str:
+        return f"{self.told} ({self.remedy})"
 
     def document(self) -> dict[str, Any]:
         """In JSON values."""

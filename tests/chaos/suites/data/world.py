@@ -47,7 +47,7 @@ CREATE TABLE people (
     email varchar(200) NOT NULL CONSTRAINT one_email UNIQUE CONSTRAINT mail CHECK (email LIKE '%@%'),
     role role NOT NULL DEFAULT 'reader',
     department varchar(100),
-    balance numeric(20, 4),
+    balance numeric(12, 2),
     created_at timestamptz NOT NULL,
     tags text[],
     extra jsonb,
@@ -63,7 +63,7 @@ CREATE TABLE things (
     id uuid PRIMARY KEY,
     owner uuid NOT NULL CONSTRAINT things_owner REFERENCES people (id) ON DELETE CASCADE,
     label varchar(80) NOT NULL CONSTRAINT one_label UNIQUE,
-    worth bigint,
+    worth integer,
     picture bytea
 );
 CREATE INDEX things_worth ON things (worth, label);
@@ -93,7 +93,6 @@ tables:
       note: note
     back:
       role: {values: {reader: reader, writer: writer, chief: boss}}
-      balance: {unfit: the old side has two digits and refuses more}
     kept: [badge]
     seeded:
       - {match: "b.email = 'p1@lab.example'", then: replace, because: the same person by another id}
@@ -105,8 +104,6 @@ tables:
       label: label
       worth: worth
       picture: picture
-    back:
-      worth: {unfit: the old side holds four bytes}
 """
 
 PLAN = """\
@@ -144,7 +141,7 @@ def write(folder: Path, old: str, new: str) -> None:
     """An operator's folder, in which the tool is typed; nothing has been done yet."""
     (folder / "weeks" / "mappings").mkdir(parents=True)
     for name, text in (
-        ("environment.yaml", ENVIRONMENT),
+        ("tracseq-migrate.yaml", ENVIRONMENT),
         ("weeks/try.yaml", PLAN),
         ("weeks/mappings/people.yaml", MAPPING),
         ("flags.env", ""),

@@ -11,13 +11,16 @@ from typing import Any
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from tests.replication.conftest import clusters, pair_of_databases
 from tests.replication.databases import COMBINATIONS, PairOfDatabases
-from tests.replication.real import RealBench
+from tests.steps.real import RealBench
 from tracseq_migrate.adapters.commands import SubprocessCommands
 from tracseq_migrate.adapters.postgres.dumps import PostgresDumps
 from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports import Dump, Unreachable
 from tracseq_migrate.step import BrokenOff, Found
+
+__all__ = ["clusters", "pair_of_databases"]
 
 
 @pytest.fixture

@@ -9,10 +9,13 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from tests.replication.conftest import clusters, pair_of_databases
 from tests.replication.databases import COMBINATIONS, PairOfDatabases
-from tests.replication.real import RealBench
+from tests.steps.real import RealBench
 from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.step import Found, LossRefused
+
+__all__ = ["clusters", "pair_of_databases"]
 
 USERS = """
 -- deploy

@@ -6,10 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from tests.operations.world import World
-from tests.replication.databases import PairOfDatabases
 from tests.steps.bench import Bench
 from tracseq_migrate.adapters.clock import SystemClock
-from tracseq_migrate.adapters.commands import SubprocessCommands
 from tracseq_migrate.adapters.postgres.dumps import PostgresDumps
 from tracseq_migrate.adapters.postgres.founding import PostgresFounding
 from tracseq_migrate.adapters.postgres.sessions import PostgresSessions
@@ -41,6 +39,3 @@ class RealBench(Bench):
 
     def concerns(self) -> list[Concern]:
         return self.step.concerns(self.ctx(writing=False))
-
-
-__all__ = ["PairOfDatabases", "RealBench", "SubprocessCommands"]
