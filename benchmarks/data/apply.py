@@ -2,12 +2,12 @@
 
     python -P benchmarks/data/apply.py [--rows 200000] [--changes 60000] [--rounds 3] [--only apply|lag|writers|triggers]
 
-Two servers on loopback (of two versions, where both are on the machine). The shape is the users' of the sandbox, in short: about 250
-bytes a row, two secondary indexes, a mapping that renames, trims, maps an enumeration and adds a zone.
+Two servers on loopback (of two versions, where both are on the machine). The shape is the users' of the sandbox, in short: about
+250 bytes a row, two secondary indexes, a mapping that renames, trims, maps an enumeration and adds a zone.
 
-apply     A backlog of single-row updates and inserts, committed one by one, is applied: by the key log, and by a publication and a
-          subscription whose target has a table of the source's shape, with a row trigger (ENABLE ALWAYS) that writes the mapped row
-          into the real one. Both begin with the same backlog; the clock runs until the destination has all of it.
+apply     A backlog of single-row updates and inserts, committed one by one, is applied: by the key log, and by a publication and
+          a subscription whose target has a table of the source's shape, with a row trigger (ENABLE ALWAYS) that writes the mapped
+          row into the real one. Both have the same backlog; the clock runs until the destination has all of it.
 lag       Four writers make 2,000 changes a second for ten seconds while the applier runs; how old the oldest change is that each
           batch finds.
 writers   pgbench, 4 clients: single-row updates and inserts with and without capture, in turns.
@@ -36,6 +36,7 @@ sys.path.insert(0, str(ROOT))  # the servers are started as the tests start thei
 
 from tests.replication.applying.pairs import Stage, Wanted, set_up  # noqa: E402
 from tests.replication.databases import PairOfDatabases, Server, binaries, fresh_pair, server  # noqa: E402
+
 from tracseq_migrate.replication import capture  # noqa: E402
 from tracseq_migrate.replication.applying import applier  # noqa: E402
 

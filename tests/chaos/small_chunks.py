@@ -5,7 +5,6 @@ A chunk weighs many megabytes where people use the tool; a death in the middle o
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from tracseq_migrate.__main__ import main
@@ -15,4 +14,4 @@ CHUNK_BYTES = 192 << 10
 
 if __name__ == "__main__":
     bringing.copy = partial(copying.copy, chunk_bytes=CHUNK_BYTES)  # type: ignore[attr-defined]
-    sys.exit(main())
+    main()

@@ -54,7 +54,8 @@ def test_transactions_begin_and_end_where_it_is_said(pair_of_databases: PairOfDa
             "CREATE TABLE public.t (x int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO public.t VALUES (1)"
         )
         session.begin("REPEATABLE READ")
-        assert session.in_transaction
+        begun = session.in_transaction
+        assert begun
         assert session.execute("INSERT INTO public.t SELECT generate_series(2, 4)") == 3
         pair_of_databases.run("a", "INSERT INTO t VALUES (9)")
         assert session.rows("SELECT count(*) FROM public.t") == [(4,)]

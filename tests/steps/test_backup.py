@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -144,6 +145,12 @@ def test_a_dump_that_is_broken_off_leaves_no_file(
         ).fetchone() == (0,)
     assert list(Path(dumps.folder).iterdir()) == []
     assert dumps.known() == []
+    old, new = (Path(dumps.folder) / f"a-{name}.partial" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(b"a killed process left it")
+    os.utime(old, (0, 0))
+    dump_of(dumps, "a", counted=False)
+    assert (old.exists(), new.exists()) == (False, True)
 
 
 def test_the_oldest_go_and_nothing_of_this_run(

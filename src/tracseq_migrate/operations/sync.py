@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from tracseq_migrate import duration
 from tracseq_migrate.errors import CouldNotReach, InvalidInput, StepFailed, TracseqMigrateError
@@ -16,7 +17,8 @@ from tracseq_migrate.operations.system import PROGRAM, System
 from tracseq_migrate.operations.views import ReplicatedTable, ReplicationLine, SyncStoppedView, SyncView
 from tracseq_migrate.plan import WeekPlan
 from tracseq_migrate.ports import SqlFailed, Unreachable
-from tracseq_migrate.replication.control import beating
+from tracseq_migrate.printable import printable
+from tracseq_migrate.replication.control import beating, leading
 from tracseq_migrate.replication.following import Follower, Turn, Who
 from tracseq_migrate.replication.opening import name_of
 from tracseq_migrate.replication.pair import Replication
@@ -190,7 +192,9 @@ class _Following:
             try:
                 replication = self._opened()
             except (StepFailed, SqlFailed, Unreachable, InvalidInput, TracseqMigrateError) as error:
-                self._told.say(self._each.name, Turn("in trouble", trouble=str(error)))
+                said = printable(str(error))
+                self._told.say(self._each.name, Turn("in trouble", trouble=said))
+                self._complain(self._system.redact(said))
                 self._ending.wait(self._PAUSE)
                 continue
             who = Who(f"{PROGRAM} sync run", self._system.host, self._system.pid)
@@ -203,6 +207,18 @@ class _Following:
                 told=self._turn,
             ).follow()
             return
+
+    def _complain(self, said: str) -> None:
+        """Leave the reason where `status` looks, unless somebody else carries the changes over all the same."""
+        sessions = self._system.free_sessions
+        with (
+            suppress(SqlFailed, Unreachable),
+            sessions.open(
+                self._each.step.to, purpose="sync: beat", timeout=_PATIENCE, patience=_PATIENCE
+            ) as b,
+        ):
+            if leading.leader(b, self._each.name) is None:
+                beating.complain(b, self._each.name, said)
 
     def _turn(self, turn: Turn) -> None:
         self.stopped = turn.state == "stopped" and not self._ending.is_set()

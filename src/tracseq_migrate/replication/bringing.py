@@ -16,7 +16,7 @@ from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports import Clock
 from tracseq_migrate.ports.sql import Session, Sessions
-from tracseq_migrate.replication import capture
+from tracseq_migrate.replication import capture, put_away
 from tracseq_migrate.replication.applying import Applier
 from tracseq_migrate.replication.building import Built, build
 from tracseq_migrate.replication.catalog.reading import read as read_catalog
@@ -298,14 +298,20 @@ def take_back(
         before: the shapes of both catalogs before the first step, by side; empty where they are not known any more.
 
     Raises:
-        StepFailed: B owns the tables, or a catalog is not as it was.
+        StepFailed: B owns the tables, or a catalog is not as it was for another reason than that somebody altered it meanwhile.
         SqlFailed, Unreachable: a database refused, or is away.
     """
     evidence: list[Evidence] = []
+    altered: list[str] = []
     with (
         sessions.open(replication.database_a, purpose="revert", timeout=CONNECT) as a,
         sessions.open(replication.database_b, purpose="revert", timeout=CONNECT) as b,
     ):
+        others = {
+            side: _apart(session, names, before[side], without=_put_away(session, replication, side))
+            for side, session, names in _sides(a, b, replication)
+            if side in before
+        }
         if ownership.read(a, replication.name) is not None or ownership.read(b, replication.name) is not None:
             tables.install(a, replication.name, "a")
             tables.install(b, replication.name, "b")
@@ -324,24 +330,53 @@ def take_back(
         else:
             evidence.append(Evidence("neither database knows of it any more"))
         changed = []
-        for side, session, names in (
-            ("a", a, [pair.a.name for pair in replication.pairs]),
-            ("b", b, [pair.b.name for pair in replication.pairs]),
-        ):
+        for side, session, names in _sides(a, b, replication):
             if side in before:
-                after = _of_tables(read_catalog(session, names).shape(), names)
-                changed += [
-                    f"{session.database}: {each}"
-                    for each in differences(_of_tables(before[side], names), after)
-                ]
+                after = _apart(session, names, before[side])
+                changed += [f"{session.database}: {each}" for each in sorted(after - others[side])]
+                altered += [f"{session.database}: {each}" for each in sorted(after & others[side])]
     if changed:
         raise StepFailed(
             f"the catalogs are not as they were before: {'; '.join(changed[:5])}",
             hint="If somebody altered the tables on purpose meanwhile, that is theirs; else put it back by hand.",
         )
-    if before:
+    if altered:
+        evidence.append(
+            Evidence(
+                f"somebody altered the tables meanwhile, and that was left as it is: {'; '.join(altered[:5])}",
+                {"altered": altered},
+            )
+        )
+    elif before:
         evidence.append(Evidence("both catalogs are as they were before"))
     return evidence
+
+
+def _sides(
+    a: Session, b: Session, replication: Replication
+) -> tuple[tuple[put_away.Side, Session, list[str]], ...]:
+    pairs = replication.pairs
+    return ("a", a, [pair.a.name for pair in pairs]), ("b", b, [pair.b.name for pair in pairs])
+
+
+def _put_away(session: Session, replication: Replication, side: put_away.Side) -> frozenset[str]:
+    """What the tool itself took off and has not put back yet."""
+    if not tables.installed(session):
+        return frozenset()
+    return frozenset(each.name for each in put_away.listed(session, replication.name, side))
+
+
+def _apart(
+    session: Session,
+    names: Sequence[str],
+    before: Mapping[str, Any],
+    *,
+    without: frozenset[str] = frozenset(),
+) -> set[str]:
+    """What differs from the shape before, for people; ``without`` what is about these indexes, constraints and triggers."""
+    after = _of_tables(read_catalog(session, names).shape(), names)
+    found = differences(_of_tables(before, names), after)
+    return {str(each) for each in found if without.isdisjoint(each.path)}
 
 
 def _of_tables(shape: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

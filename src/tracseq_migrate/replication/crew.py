@@ -23,6 +23,7 @@ PATIENCE = 60.0
 """Seconds that a hand goes on trying after the last piece it finished."""
 
 _GLANCE = 0.2
+_ENDING = 30.0
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 3.0
 
@@ -155,7 +156,9 @@ def work(
     finally:
         # Where all went well nobody is alive any more; else every statement that is under way is ended.
         stopping.set()
-        while any(thread.is_alive() for thread in threads):
+        until = time.monotonic() + _ENDING
+        # A server that stands still heeds no cancelling; its hands end with this process.
+        while any(thread.is_alive() for thread in threads) and time.monotonic() < until:
             for hand, thread in zip(crew, threads, strict=True):
                 if thread.is_alive():
                     hand.cancel()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
 
 from pydantic import Field, StringConstraints
 
@@ -39,12 +39,16 @@ if TYPE_CHECKING:
     from tracseq_migrate.replication.bringing import Stage
     from tracseq_migrate.replication.comparing import Comparison
     from tracseq_migrate.replication.opening import Opened
+    from tracseq_migrate.replication.pair import Replication
+
+T = TypeVar("T")
 
 OBLIGATION = SYNC
 """The obligation that this step leaves: capture goes on, and somebody must carry over what it records."""
 _MOST_LOSSES = 100_000
 _TOLD_EVERY = 2.0
 _PATIENCE = 60.0
+_AGAIN = 1.0
 
 MappingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 StepId = Annotated[str, StringConstraints(min_length=1)]
@@ -125,6 +129,26 @@ class ReplicateStep(Step):
                 hint="`tracseq-migrate mapping check` says the same at any time.",
             ) from error
 
+    def _as_begun(self, ctx: StepContext, undo: Undo) -> Replication:
+        """The replication; where somebody altered a table meanwhile, so that the mapping does not fit any more, as it was
+        when it began. Raises `StepFailed`, `Unreachable`."""
+        import json
+
+        from tracseq_migrate.replication.catalog.keeping import restored
+        from tracseq_migrate.replication.mapping import compile_mapping
+        from tracseq_migrate.replication.mapping.reading import read
+        from tracseq_migrate.replication.opening import name_of
+
+        try:
+            return self.opened(ctx).replication
+        except StepFailed:
+            if not undo.get("catalogs"):
+                raise
+        catalogs = json.loads(ctx.journal.attachment(undo["catalogs"]))
+        source = read(ctx.texts[self._file].encode(), self._file)
+        a, b = restored(catalogs["a"]), restored(catalogs["b"])
+        return compile_mapping(name_of(self._file), source, a, b, resumed=True)
+
     def concerns(self, ctx: StepContext) -> list[Concern]:
         question = f"{self.mapping} can move from {self.from_} to {self.to}"
         try:
@@ -138,7 +162,13 @@ class ReplicateStep(Step):
                     raise
                 text = f"asked again when {self.after} has run, before anything of this step is done (now: {error.message})"
                 return [Concern(question, "pass", text)]
-            return self._refusals(ctx, opened, question) + self._misfits(ctx, opened)
+            refusals = self._refusals(ctx, opened, question)
+            try:
+                return refusals + self._misfits(ctx, opened)
+            except (Unreachable, SqlFailed):
+                if all(each.verdict == "pass" for each in refusals):
+                    raise
+                return refusals  # such as a right that is missing: the rows can be asked when that is mended
         except StepFailed as error:
             return [Concern(question, "fail", error.message, error.hint)]
         except (Unreachable, SqlFailed) as error:
@@ -258,17 +288,24 @@ class ReplicateStep(Step):
     def prepare(self, ctx: StepContext) -> Undo:
         import json
 
+        from tracseq_migrate.replication.catalog.keeping import kept
+
         opened = self.opened(ctx)
         replication = opened.replication
         if self.after is not None:
             self._seen_to_fit(ctx, opened)
         shapes = {"a": opened.catalog_a.shape(), "b": opened.catalog_b.shape()}
+        catalogs = {
+            "a": kept(opened.catalog_a, [pair.a.name for pair in replication.pairs]),
+            "b": kept(opened.catalog_b, [pair.b.name for pair in replication.pairs]),
+        }
         return {
             "replication": replication.name,
             "digest": replication.digest,
             "pairs": [pair.name for pair in replication.pairs],
             "tables": [[pair.a.name, pair.b.name] for pair in replication.pairs],
             "shapes": ctx.journal.attach(json.dumps(shapes, sort_keys=True).encode()),
+            "catalogs": ctx.journal.attach(json.dumps(catalogs, sort_keys=True).encode()),
         }
 
     def _seen_to_fit(self, ctx: StepContext, opened: Opened) -> None:
@@ -281,7 +318,6 @@ class ReplicateStep(Step):
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
         from tracseq_migrate.replication.bringing import bring
 
-        opened = self.opened(ctx)
         told = _Teller(ctx)
 
         def check() -> None:
@@ -294,16 +330,25 @@ class ReplicateStep(Step):
                     unknown=True,
                 )
 
-        brought = bring(
-            ctx.sessions,
-            opened.replication,
-            jobs=self.jobs,
-            lag=self.lag,
-            by=_by(ctx),
-            clock=ctx.clock,
-            check=check,
-            told=told.progress,
-            reached=lambda stage: self._reached(ctx, stage),
+        weather = _Weather(ctx, check, told)
+        replication = weather.outlived(lambda: self.opened(ctx)).replication
+
+        def reached(stage: Stage) -> None:
+            weather.reached(stage.name)
+            self._reached(ctx, stage)
+
+        brought = weather.outlived(
+            lambda: bring(
+                ctx.sessions,
+                replication,
+                jobs=self.jobs,
+                lag=self.lag,
+                by=_by(ctx),
+                clock=ctx.clock,
+                check=check,
+                told=told.progress,
+                reached=reached,
+            )
         )
         ctx.journal.owe(
             OBLIGATION,
@@ -324,7 +369,7 @@ class ReplicateStep(Step):
         return [Evidence("`sync run` goes on by itself from here", {"service": SYNC})]
 
     def verify(self, ctx: StepContext) -> list[Evidence]:
-        comparison = self._compared(ctx)
+        comparison = self._compared(ctx, self.opened(ctx).replication)
         if comparison.verdict != "equal":
             raise StepFailed(
                 "; ".join(_differing(comparison)) or "the two sides could not be compared exactly",
@@ -344,18 +389,14 @@ class ReplicateStep(Step):
             for table in comparison.tables
         ]
 
-    def _compared(self, ctx: StepContext, *, limit: int = 20) -> Comparison:
+    def _compared(self, ctx: StepContext, replication: Replication, *, limit: int = 20) -> Comparison:
         from tracseq_migrate.replication.bringing import compare_aligned
-
-        opened = self.opened(ctx)
 
         def check() -> None:
             if ctx.late:
                 raise StepFailed("the comparison was not done in time", unknown=True)
 
-        return compare_aligned(
-            ctx.sessions, opened.replication, patience=ctx.remaining(), limit=limit, check=check
-        )
+        return compare_aligned(ctx.sessions, replication, patience=ctx.remaining(), limit=limit, check=check)
 
     def probe(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> Probed:
         from tracseq_migrate.replication.bringing import look
@@ -399,8 +440,8 @@ class ReplicateStep(Step):
             seen = look(ctx.sessions, undo["replication"], self.from_, self.to, patience=ctx.remaining(10.0))
             if not seen.following:
                 return []  # as long as it is being copied, the applier is the only one who could have written there
-            replication = self.opened(ctx).replication
-            comparison = self._compared(ctx, limit=_MOST_LOSSES)
+            replication = self._as_begun(ctx, undo)
+            comparison = self._compared(ctx, replication, limit=_MOST_LOSSES)
         except (SqlFailed, StepFailed) as error:
             raise Unreachable(f"what {self.to} has of its own", str(error)) from error
         if comparison.verdict == "unknown":
@@ -432,12 +473,14 @@ class ReplicateStep(Step):
         from tracseq_migrate.replication.bringing import take_back
 
         told = _Teller(ctx)
-        evidence = take_back(
-            ctx.sessions,
-            self.opened(ctx).replication,
-            by=_by(ctx),
-            before=self._shapes(ctx, undo),
-            told=told.progress,
+        evidence = _Weather(ctx, lambda: None, told).outlived(
+            lambda: take_back(
+                ctx.sessions,
+                self._as_begun(ctx, undo),
+                by=_by(ctx),
+                before=self._shapes(ctx, undo),
+                told=told.progress,
+            )
         )
         ctx.journal.settle(OBLIGATION)
         return evidence
@@ -483,6 +526,38 @@ class _Teller:
         if now >= self._next:
             self._next = now + _TOLD_EVERY
             self._ctx.say(text)
+
+
+class _Weather:
+    """Does again what a lost connection broke off, as long as the databases come back: all of it goes on where it was."""
+
+    def __init__(self, ctx: StepContext, check: Callable[[], None], told: _Teller) -> None:
+        self._ctx = ctx
+        self._check = check
+        self._told = told
+        self._stages: set[str] = set()
+        self._until: float | None = None
+
+    def reached(self, stage: str) -> None:
+        """A stage that is new gives the databases another minute."""
+        if stage not in self._stages:
+            self._stages.add(stage)
+            self._until = None
+
+    def outlived(self, work: Callable[[], T]) -> T:
+        """What ``work`` gives. Raises `Unreachable` where a minute brought it no further; else as ``work``."""
+        clock = self._ctx.clock
+        while True:
+            try:
+                return work()
+            except Unreachable as error:
+                now = clock.monotonic()
+                self._until = self._until or now + _PATIENCE
+                if now >= self._until or self._ctx.late or self._ctx.interrupt.requested:
+                    raise
+                self._told.progress(f"again in a second: {error}")
+            clock.sleep(_AGAIN)
+            self._check()
 
 
 def _by(ctx: StepContext) -> str:

@@ -1,6 +1,7 @@
-"""Histories of concurrent transactions over random schemas and mappings, with the applier in between: at the end both sides are equal.
+"""Histories of concurrent transactions over random schemas and mappings: at the end both sides are equal.
 
-Case ``histories SEED NUMBER``: 20 worlds, each with a history of its own, as `tests/replication/applying/histories.py` draws them.
+Case ``histories SEED NUMBER``: 20 worlds, each with a history of its own and the applier in between, as
+`tests/replication/applying/histories.py` draws them.
 """
 
 from __future__ import annotations

@@ -57,7 +57,8 @@ def begin(databases: PairOfDatabases) -> Stage:
         "a",
         """
         INSERT INTO users VALUES (1, 'a@x', 'admin', 'Genomics and more', 'p1', 'r1', false),
-            (2, 'b@x', 'manager', NULL, 'p2', NULL, false), (3, 'c@x', 'viewer', 'Bio', 'p3', '', false), (4, 'd@x', 'viewer', 'Chemistry', 'p4', 'r4', true)
+            (2, 'b@x', 'manager', NULL, 'p2', NULL, false), (3, 'c@x', 'viewer', 'Bio', 'p3', '', false),
+            (4, 'd@x', 'viewer', 'Chemistry', 'p4', 'r4', true)
         """,
     )
     stage.drain()
@@ -259,7 +260,8 @@ def test_numbers_become_uuids_and_uuids_numbers(pair_of_databases: PairOfDatabas
     databases.run(
         "b",
         """
-        INSERT INTO places SELECT gen_random_uuid(), 'q' || i, (SELECT id FROM places WHERE name = 'p1') FROM generate_series(1, 9) i;
+        INSERT INTO places SELECT gen_random_uuid(), 'q' || i, (SELECT id FROM places WHERE name = 'p1') FROM
+            generate_series(1, 9) i;
         UPDATE places SET parent = (SELECT id FROM places WHERE name = 'q9') WHERE name = 'p2';
         INSERT INTO moves (place, note) SELECT id, 'back' FROM places WHERE name ~ 'q';
         DELETE FROM moves WHERE place IN (SELECT id FROM places WHERE name = 'p30'); DELETE FROM places WHERE name = 'p30'

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from tests.real_parts import wait_until
 from tests.replication.applying.pairs import Stage, Wanted, set_up, turned
 from tests.replication.databases import COMBINATIONS, PairOfDatabases
 from tracseq_migrate.ports.sql import SqlFailed, Unreachable
@@ -300,3 +304,30 @@ def test_a_table_of_an_unknown_name_is_refused(stage: Stage) -> None:
         compare(
             stage.replication, lambda: apart(stage.databases.sessions, stage.replication), tables=["nobody"]
         )
+
+
+def test_a_scan_ends_soon_after_the_tool_was_killed(stage: Stage) -> None:
+    """The server looks after a client that says nothing, and lets its snapshot go."""
+    slow = "CREATE FUNCTION slow(text) RETURNS text LANGUAGE sql VOLATILE AS 'SELECT $1 FROM pg_sleep(0.2)'"
+    stage.databases.run("a", slow)
+    asking = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'tracseq-migrate: compare%'"
+    child = subprocess.Popen([sys.executable, "-c", _SCAN, json.dumps(dict(stage.databases.dsns))])
+    try:
+        wait_until(
+            lambda: stage.databases.rows("a", f"{asking} AND state = 'active'") == [(1,)], "the scan to begin"
+        )
+    finally:
+        child.kill()
+        child.wait()
+    wait_until(lambda: stage.databases.rows("a", asking) == [(0,)], "the scan, of 100 s, to end")
+
+
+_SCAN = """
+import json, sys
+from tracseq_migrate.adapters.postgres.sessions import PostgresSessions
+from tracseq_migrate.replication.comparing import apart
+from tracseq_migrate.replication.pair import Replication
+
+with apart(PostgresSessions(json.loads(sys.argv[1])), Replication("r", "a", "b", (), "", {})) as snapshots:
+    snapshots.a.rows("SELECT public.slow(name) FROM public.people")
+"""

@@ -19,11 +19,12 @@ from tests.replication.copying.people import catalogs, pair, replication
 from tests.replication.copying.test_copy import SMALL, assert_equal, install, made, texts
 from tests.replication.databases import PairOfDatabases
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports.sql import Unreachable
+from tracseq_migrate.ports.sql import SqlFailed, Unreachable
 from tracseq_migrate.replication.building import build
 from tracseq_migrate.replication.control import ownership
 from tracseq_migrate.replication.control.naming import lock_number
 from tracseq_migrate.replication.copying import copy, preparing
+from tracseq_migrate.replication.copying.throttling import ACTIVE, STANDBY_LAG, throttled
 from tracseq_migrate.replication.crew import HANDS
 from tracseq_migrate.replication.pair import Pair, Replication, Seeded
 from tracseq_migrate.replication.reverting import revert
@@ -390,3 +391,41 @@ def test_a_full_disk_is_told_and_when_there_is_room_again_it_goes_on(
     copied = copy(databases.sessions, moved, epoch)
     assert (copied.rows, copied.resumed_rows) == (30_001, before)
     assert_equal(databases, moved)
+
+
+def test_a_copy_waits_while_a_query_says_so(pair_of_databases: PairOfDatabases) -> None:
+    databases = pair_of_databases
+    moved, epoch = made(databases)
+    databases.run("a", "CREATE TABLE load (number numeric); INSERT INTO load VALUES (9)")
+    waited = threading.Event()
+
+    def check() -> None:
+        if not waited.is_set():
+            # The hands have asked by now, and were told to wait; nothing may have been begun.
+            waited.set()
+            assert databases.rows("b", "SELECT count(at) FROM tracseq_migrate.chunk") == [(0,)]
+            databases.run("a", "UPDATE load SET number = 2")
+
+    with throttled(databases.sessions, "a", "SELECT number FROM public.load", 5, every=0.0) as throttle:
+        assert throttle() > 0
+        copied = copy(databases.sessions, moved, epoch, throttle=throttle, check=check)
+        assert throttle() == 0
+        databases.run("a", "DELETE FROM load")
+        assert throttle() > 0, "no answer is not a good one"
+
+    assert waited.is_set()
+    assert copied.rows == 901
+
+
+@pytest.mark.parametrize("query", [ACTIVE, STANDBY_LAG])
+def test_the_ready_made_questions_are_answered(pair_of_databases: PairOfDatabases, query: str) -> None:
+    with throttled(pair_of_databases.sessions, "a", query, 1_000) as throttle:
+        assert throttle() == 0
+
+
+def test_a_question_that_is_none_is_refused_at_once(pair_of_databases: PairOfDatabases) -> None:
+    with (
+        pytest.raises(SqlFailed, match="one number"),
+        throttled(pair_of_databases.sessions, "a", "SELECT 1, 2", 1),
+    ):
+        raise AssertionError("it was taken")

@@ -38,7 +38,8 @@ CHANGES_A: Mapping[str, str] = {
     "storage": """
         INSERT INTO storage_locations (name, temperature_zone, container_type) VALUES ('new one', 'RT', 'bag');
         INSERT INTO storage_movement_history (sample_id, barcode, to_location_id, to_state, movement_reason, moved_by)
-            SELECT 0, 'B-9', id, 'instorage', 'r', '0d000000-0000-4000-8000-00000000000a' FROM storage_locations WHERE name = 'new one';
+            SELECT 0, 'B-9', id, 'instorage', 'r',
+                '0d000000-0000-4000-8000-00000000000a' FROM storage_locations WHERE name = 'new one';
         UPDATE storage_locations SET location_path = NULL, description = NULL WHERE temperature_zone = '-80C';
         UPDATE storage_movement_history SET from_location_id = NULL, to_location_id = NULL WHERE barcode LIKE '%5';
         DELETE FROM storage_movement_history WHERE barcode LIKE '%6';
@@ -63,8 +64,10 @@ CHANGES_B: Mapping[str, str] = {
     "samples": """
         UPDATE samples SET name = 'renamed', status = 'in_storage' WHERE barcode LIKE 'TS-00001%';
         UPDATE sample_storage_locations SET is_current = false WHERE location_id = 'Freezer Z/1';
-        INSERT INTO sample_storage_locations (sample_id, location_id) SELECT id, 'moved' FROM samples WHERE barcode = 'TS-000020';
-        INSERT INTO samples (id, name, barcode, sample_type) VALUES ('00000000-0000-0000-0000-0000000000b1', 'b', 'b-made', 'DNA');
+        INSERT INTO sample_storage_locations (sample_id, location_id) SELECT id,
+            'moved' FROM samples WHERE barcode = 'TS-000020';
+        INSERT INTO samples (id, name, barcode, sample_type) VALUES ('00000000-0000-0000-0000-0000000000b1',
+            'b', 'b-made', 'DNA');
         INSERT INTO sample_storage_locations (sample_id, location_id) VALUES ('00000000-0000-0000-0000-0000000000b1', 'shelf');
         DELETE FROM samples WHERE barcode = 'new';
     """,
@@ -75,7 +78,8 @@ CHANGES_B: Mapping[str, str] = {
     """,
     "storage": """
         INSERT INTO storage_locations (id, name, zone_type, zone_identifier, temperature_range, capacity, location_metadata)
-            VALUES ('00000000-0000-0000-0000-0000000000b1', 'b made', 'refrigerated', 'Z', '[2,8]', 5, '{"container_type": "box"}');
+            VALUES ('00000000-0000-0000-0000-0000000000b1', 'b made', 'refrigerated', 'Z', '[2,8]', 5,
+                '{"container_type": "box"}');
         INSERT INTO storage_movement_history (movement_type, to_location_id, reason, container_barcode, movement_metadata)
             VALUES ('storage', '00000000-0000-0000-0000-0000000000b1', 'r', 'B-b', '{"moved_by": "robot", "reference": "R"}');
         UPDATE storage_locations SET occupied = 1 WHERE name = 'new one';
@@ -83,12 +87,14 @@ CHANGES_B: Mapping[str, str] = {
     """,
     "sequencing": """
         UPDATE sequencing_jobs SET status = 'completed', notes = 'own' WHERE job_name LIKE '%1';
-        INSERT INTO sequencing_jobs (job_id, job_name, status, run_type, platform) VALUES ('J', 'b', 'queued', 'exome', 'ion_torrent');
+        INSERT INTO sequencing_jobs (job_id, job_name, status, run_type, platform) VALUES ('J', 'b',
+            'queued', 'exome', 'ion_torrent');
         DELETE FROM sequencing_jobs WHERE job_name = 'new';
     """,
     "spreadsheets": """
         UPDATE spreadsheet_versions SET status = 'published', row_count = 5 WHERE name LIKE '%1';
-        INSERT INTO spreadsheet_versions (spreadsheet_id, version_number, name, filename, file_type, content_hash, file_size_bytes)
+        INSERT INTO spreadsheet_versions (spreadsheet_id, version_number, name, filename, file_type,
+            content_hash, file_size_bytes)
             VALUES (gen_random_uuid(), 1, 'b', 'f', 'csv', 'h', 9);
         DELETE FROM spreadsheet_versions WHERE name = 'new';
     """,
@@ -106,7 +112,7 @@ def _all_rows(databases: PairOfDatabases, side: str) -> dict[str, list[Any]]:
 
 
 def _told(comparison: Comparison) -> Any:
-    return comparison.document(values=True)["tables"]
+    return comparison.document()["tables"]
 
 
 @pytest.mark.parametrize("name", WEEKS)
@@ -144,6 +150,9 @@ def test_alive_turned_round_and_taken_away(pair_of_databases: PairOfDatabases, n
         for pair in replication.pairs:
             capture.create(b, replication, pair, "b", enabled=False)
     turned(stage, "back")
+    for pair in replication.pairs:  # a cutover does this with the side that it closes
+        for trigger in pair.a.triggers:
+            databases.run("a", f'ALTER TABLE {pair.a.relation} DISABLE TRIGGER "{trigger.name}"')
     databases.run("b", CHANGES_B[name])
     [(epoch,)] = databases.rows("b", "SELECT epoch FROM tracseq_migrate.ownership")
     with led(databases.sessions, replication, "back", epoch, check=lambda: None) as applier:
@@ -151,7 +160,14 @@ def test_alive_turned_round_and_taken_away(pair_of_databases: PairOfDatabases, n
     third = compared()
     assert third.verdict == "equal", _told(third)
 
+    for pair in replication.pairs:
+        for trigger in pair.a.triggers:
+            databases.run("a", f'ALTER TABLE {pair.a.relation} ENABLE TRIGGER "{trigger.name}"')
     turned(stage, "forward")
+    if (
+        name == "samples"
+    ):  # places of the past are the service's own: whoever reverts after it was open decides on them first
+        databases.run("b", "DELETE FROM sample_storage_locations WHERE NOT is_current")
     after_a = _all_rows(databases, "a")
     take_back(databases.sessions, replication, by="a test", before=shapes, told=lambda _: None)
     assert _all_rows(databases, "a") == after_a

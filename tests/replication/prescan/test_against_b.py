@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import psycopg
-import pytest
 
 from tests.replication import plain
 from tests.replication.databases import PairOfDatabases
@@ -44,7 +44,7 @@ _TIMES = [
 ]
 _ARRAYS = ["{}", "{a}", "{abcd}", "{abc,NULL}", "{low,high}", "{low,mid}", "{{a,b},{c,d}}"]
 
-CASES = [
+CASES: list[tuple[str, str, Sequence[str | None]]] = [
     ("text", "varchar(3)", _TEXTS),
     ("text", "char(3)", _TEXTS),
     ("text", "level", _TEXTS),
@@ -66,7 +66,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("pair_of_databases", ["system->embedded", "embedded->system"], indirect=True)
 def test_it_names_exactly_the_rows_that_b_does_not_take_as_they_are(
     pair_of_databases: PairOfDatabases,
 ) -> None:
@@ -80,7 +79,7 @@ def test_it_names_exactly_the_rows_that_b_does_not_take_as_they_are(
         with pair_of_databases.writer("a") as a:
             for key, value in enumerate(values):
                 a.execute(f"INSERT INTO t{number} VALUES (%s, %s)".encode(), [key, value])
-    wrong = []
+    wrong: list[tuple[object, ...]] = []
     judged = 0
     with (
         pair_of_databases.open("a") as a_session,

@@ -306,6 +306,7 @@ def test_one_scan_whatever_the_number_of_rules(pair_of_databases: PairOfDatabase
     pair_of_databases.run(
         "b", f"CREATE TABLE t (id int PRIMARY KEY, mail text UNIQUE, up int REFERENCES t, {checked})"
     )
+    pair_of_databases.run("b", "CREATE UNIQUE INDEX ON t (lower(mail)); CREATE UNIQUE INDEX ON t (c1, id)")
     before = _scans(pair_of_databases, "t")
     found = _one(pair_of_databases)
     # 29 columns without a value, and one with a value that is too long.

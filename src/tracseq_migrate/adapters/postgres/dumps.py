@@ -30,6 +30,8 @@ from tracseq_migrate.replication.names import quoted
 
 _CONNECT = 15.0
 _GLANCE = 0.2
+_ABANDONED = 3600.0
+"""Seconds after which a dump that does not grow is nobody's."""
 _PIECE = 1 << 20
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 
@@ -87,6 +89,7 @@ class PostgresDumps:
     def dump(self, database: str, *, by: str, counted: bool, timeout: float, told: Told) -> Dump:
         until = time.monotonic() + timeout
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._sweep(_safe(database))
         at = datetime.now(UTC)
         name = f"{_safe(database)}-{at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.dump"
         target = self._folder / name
@@ -175,6 +178,13 @@ class PostgresDumps:
         # The manifest first: without one a file is no backup any more.
         self._manifest(dump).unlink(missing_ok=True)
         self._path(dump).unlink(missing_ok=True)
+
+    def _sweep(self, database: str) -> None:
+        """Delete what dumps left behind whose process was killed; one that goes on somewhere still grows."""
+        for rest in self._folder.glob(f"{database}-*.partial"):
+            with contextlib.suppress(OSError):
+                if time.time() - rest.stat().st_mtime > _ABANDONED:
+                    rest.unlink()
 
     def _path(self, dump: Dump) -> Path:
         return self._folder / dump.name

@@ -6,48 +6,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session, Sessions, SqlFailed
 from tracseq_migrate.replication.applying import reading, writing
-from tracseq_migrate.replication.applying.reading import Span
+from tracseq_migrate.replication.applying.culprit import Culprit
+from tracseq_migrate.replication.applying.outcomes import Aligned, Batch, Drained
+from tracseq_migrate.replication.applying.reading import Span, planning
 from tracseq_migrate.replication.applying.reseating import Reseating
-from tracseq_migrate.replication.applying.trouble import TRANSIENT, UNIQUE, Stuck, edge, of_a_row
+from tracseq_migrate.replication.applying.trouble import TRANSIENT, UNIQUE, More, Stuck, Unfit, edge, of_a_row
 from tracseq_migrate.replication.control.ownership import hold
-from tracseq_migrate.replication.pair import Direction, Replication
+from tracseq_migrate.replication.pair import Direction, Pair, Replication
 
 LIMIT = 5_000
 """Log rows of each table that a batch takes, unless told otherwise."""
 _ALL = 1 << 60
 _TRIES = 5
-
-
-@frozen
-class Batch:
-    """What one round did. ``read`` log rows were read and are gone; ``remaining`` are left (counted up to a million a table)."""
-
-    read: int
-    upserted: int
-    deleted: int
-    remaining: int
-    oldest_seconds: float
-    """How old the oldest change was that the destination did not have when this began; 0 where there was none."""
-
-
-@frozen
-class Drained:
-    rounds: int
-    read: int
-    remaining: int
-    oldest_seconds: float
-
-
-@frozen
-class Aligned:
-    """Two snapshots in which the databases agree: ids for ``SET TRANSACTION SNAPSHOT``, good as long as the block lasts."""
-
-    origin: str
-    destination: str
-    read: int
 
 
 @contextmanager
@@ -116,6 +88,7 @@ class Applier:
         size = max(limit, 1)
         tries = 0
         while True:
+            spans: list[Span] = []
             try:
                 with self._snapshot():
                     spans = self._spans(size)
@@ -123,13 +96,17 @@ class Applier:
                         self._look()
                         return Batch(0, 0, 0, 0, 0.0)
                     upserted, deleted = self._apply(spans)
+            except Unfit as error:
+                raise self._stuck(
+                    error.cause, Culprit(self._tried, self.origin, self._replication).of(spans)
+                ) from None
             except SqlFailed as error:
                 tries += 1
                 if error.sqlstate in TRANSIENT and tries < _TRIES:
                     time.sleep(0.05 * 2**tries)
                     continue
                 raise
-            except _More:
+            except More:
                 size *= 4
                 continue
             self._sweep(spans)
@@ -185,6 +162,9 @@ class Applier:
                     [(exported,)] = self.origin.rows("SELECT pg_export_snapshot()")
                     if spans:
                         self._apply(spans)
+                except Unfit as error:
+                    inner.close()
+                    raise self._stuck(error.cause) from None
                 except SqlFailed as error:
                     inner.close()
                     tries += 1
@@ -211,8 +191,11 @@ class Applier:
         """
         with self._snapshot():
             spans = self._spans(_ALL)
-            if spans:
-                self._write(spans)
+            try:
+                if spans:
+                    self._write(spans)
+            except Unfit as error:
+                raise self._stuck(error.cause) from None
         self._within = spans
         return sum(span.rows for span in spans)
 
@@ -229,9 +212,7 @@ class Applier:
         try:
             # The first statement takes no snapshot: a TRUNCATE between the snapshot and the reading of a table would show it
             # empty that never was.
-            self.origin.rows(
-                f"LOCK TABLE {self._relations} IN ACCESS SHARE MODE; SET LOCAL random_page_cost = 1.1"
-            )
+            self.origin.rows(f"LOCK TABLE {self._relations} IN ACCESS SHARE MODE")
             yield
         finally:
             self.origin.rollback()
@@ -288,6 +269,7 @@ class Applier:
         self._check()
         whole_log = all(span.rest == 0 for span in spans)
         try:
+            self.origin.rows(planning(spans))
             for span in spans:
                 self._stage(span)
             if self._direction == "back":
@@ -295,11 +277,11 @@ class Applier:
             return self._statement(spans)
         except SqlFailed as error:
             if edge(error) and not whole_log:
-                raise _More from None
+                raise More from None
             if edge(error):
                 raise self._stuck(error) from None
             if of_a_row(error):
-                raise self._stuck(error) from None
+                raise Unfit(error) from None
             raise
 
     def _stage(self, span: Span) -> None:
@@ -342,18 +324,23 @@ class Applier:
         targets = [
             writing.target(self._replication, span.pair, self._direction, whole=span.whole) for span in spans
         ]
+        owners = [each for each in targets if not each.only_updates]
         # What is deferred would fail at the commit, when nothing can be tried any more.
-        # Keys are looked up one by one: the default cost of a page would read a whole table instead.
         self.destination.execute(
-            "SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL random_page_cost = 1.1; SAVEPOINT tracseq_migrate_apply"
+            f"SET CONSTRAINTS ALL IMMEDIATE; {planning(spans)}; SAVEPOINT tracseq_migrate_apply"
         )
         try:
-            [(upserted, deleted)] = self.destination.rows(writing.apply_statement(targets))
+            [(upserted, deleted)] = self.destination.rows(writing.apply_statement(owners))
         except SqlFailed as error:
             if error.sqlstate not in UNIQUE:
                 raise
             self.destination.execute("ROLLBACK TO SAVEPOINT tracseq_migrate_apply")
-            upserted, deleted = Reseating(self.destination, targets).apply(error)
+            upserted, deleted = Reseating(self.destination, owners).apply(error)
+        if len(owners) < len(targets):
+            # A statement sees no row that it made itself, and changes none twice: those who only carry columns come afterwards.
+            sharing = [each for each in targets if each.only_updates]
+            [(updated, _)] = self.destination.rows(writing.apply_statement(sharing))
+            upserted += updated
         return upserted, deleted
 
     def _sweep(self, spans: Sequence[Span]) -> None:
@@ -376,16 +363,33 @@ class Applier:
             raise
         self.sweeper.commit()
 
-    def _stuck(self, error: SqlFailed) -> Stuck:
-        where = f"{error.schema}.{error.table}" if error.table else self.destination.what
-        what = f" ({error.constraint})" if error.constraint else ""
+    def _tried(self, spans: Sequence[Span]) -> bool:
+        """Whether these would fit, tried and undone."""
+        try:
+            with self._snapshot():
+                self.destination.begin()
+                try:
+                    self._write(spans)
+                finally:
+                    self.destination.rollback()
+        except (Unfit, Stuck):
+            return False
+        except More:
+            return True
+        return True
+
+    def _stuck(self, error: SqlFailed, culprit: tuple[Pair, str] | None = None) -> Stuck:
+        where = f"{error.schema}.{error.table}" if error.table else "its table"
+        what = f" ({error.constraint or error.column})" if error.constraint or error.column else ""
+        row = ""
+        if culprit:
+            pair, key = culprit
+            side = pair.a if self._direction == "forward" else pair.b
+            row = f" The row is {key} of {side.name} in {self.origin.what}."
         return Stuck(
-            f"{self.destination.what}: a change cannot be applied to {where}{what}: {error.message}",
+            f"{error.what}: a change cannot be applied to {where}{what}: {error.message}.{row}",
+            keys=(culprit[1],) if culprit else (),
             hint="Mend the row on the side that people write to, or the mapping; the log keeps the change until it fits.",
             table=error.table,
             constraint=error.constraint,
         )
-
-
-class _More(Exception):
-    """More of the log must go into one batch."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tracseq_migrate.frozen import frozen
-from tracseq_migrate.replication.applying.types import base_of, equal, exact
+from tracseq_migrate.replication.applying.types import equal, exact
 from tracseq_migrate.replication.capture.recording import log_table
 from tracseq_migrate.replication.catalog.model import Column, Table
 from tracseq_migrate.replication.names import literal, quoted
@@ -41,6 +43,7 @@ class Span:
 
 
 REST_COUNTED = 1_000_000
+FEW = 20_000
 
 
 def spans_query(replication: Replication, limits: dict[str, int]) -> str:
@@ -69,6 +72,15 @@ def spans_query(replication: Replication, limits: dict[str, int]) -> str:
             """
         )
     return " UNION ALL ".join(f"({part})" for part in parts)
+
+
+def planning(spans: Sequence[Span]) -> str:
+    """How a few keys are best looked for, whatever the planner takes a page to cost: one by one, and not by reading the table.
+
+    Compiling a statement costs more than it gains, and what is switched off makes each plan look dear enough for that.
+    """
+    few = all(span.rows <= FEW for span in spans)
+    return f"SET LOCAL jit = off; SET LOCAL enable_seqscan = {'off' if few else 'on'}"
 
 
 def stage_columns(pair: Pair) -> list[tuple[str, str]]:
@@ -182,7 +194,7 @@ def sweep(replication: Replication, pair: Pair) -> str:
 
 def _origin(pair: Pair, direction: Direction) -> tuple[Table, tuple[str, ...], str, str]:
     if direction == "forward":
-        return pair.a, pair.key_a, "a", pair.where_a or "true"
+        return pair.a, pair.key_a, "a", f"({pair.where_a})" if pair.where_a else "true"
     return pair.b, pair.key_b, "b", pair.owned_b
 
 
@@ -203,18 +215,3 @@ def _kept(pair: Pair, direction: Direction) -> list[str]:
 
 def _column(table: Table, name: str) -> Column:
     return next(each for each in table.columns if each.name == name)
-
-
-__all__ = [
-    "PRESENT",
-    "Span",
-    "base_of",
-    "ids_fill",
-    "kept_name",
-    "keys_query",
-    "rows_query",
-    "side_sweep",
-    "spans_query",
-    "stage_columns",
-    "sweep",
-]

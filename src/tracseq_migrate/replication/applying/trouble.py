@@ -38,3 +38,15 @@ def edge(error: SqlFailed) -> bool:
 def of_a_row(error: SqlFailed) -> bool:
     """Whether a single row is at fault, with what it holds."""
     return error.sqlstate[:2] in ("22", "23") and not edge(error)
+
+
+class Unfit(Exception):
+    """Some row does not fit, whatever else is in the batch."""
+
+    def __init__(self, cause: SqlFailed) -> None:
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+class More(Exception):
+    """More of the log must go into one batch."""

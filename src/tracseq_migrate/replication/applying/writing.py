@@ -141,7 +141,7 @@ def target(replication: Replication, pair: Pair, direction: Direction, *, whole:
         "a",
         pair.key_a,
         tuple((each.column, _typed(f"s.{quoted(each.name)}", each.column)) for each in pair.back),
-        pair.where_a or "true",
+        f"({pair.where_a})" if pair.where_a else "true",
         into_name(replication, pair),
         only_updates=pair.shared,
         everything=into_keys_name(replication, pair) if whole else "",

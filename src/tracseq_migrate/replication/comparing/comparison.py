@@ -156,11 +156,15 @@ def _look(asking: _Asking, unit: Unit, before: _Seen | None, look: int) -> _Seen
             if buckets_a.get(number) != buckets_b.get(number)
         ]
         for kind, key in _differing(asking, unit, numbers):
+            if kind == "missing" and unit.partly:
+                continue
             counts[kind] += 1
             if len(keys) < _REMEMBERED:
                 keys.add(key)
             if len(first) < asking.limit:
                 first.append((kind, key))
+        if unit.partly and not any(counts.values()):
+            a = b  # what A has besides is none of this pair's
     settled = 0
     if before is not None:
         remembered = sum(counts.values()) <= _REMEMBERED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from typing import Protocol
 
 from tracseq_migrate.frozen import frozen
@@ -78,7 +78,7 @@ def apart(sessions: Sessions, replication: Replication, *, purpose: str = "compa
     with ExitStack() as stack:
         opened: dict[str, Session] = {}
         for side, database in (("a", replication.database_a), ("b", replication.database_b)):
-            opened[side] = stack.enter_context(sessions.open(database, purpose=purpose, timeout=_CONNECT))
+            opened[side] = _opened(stack, sessions, database, purpose)
         for side, session in opened.items():
             begin(session, looked_at(replication, side))
             stack.callback(session.rollback)
@@ -142,7 +142,7 @@ def _imported(
     purpose: str,
 ) -> Snapshots:
     a, b = (
-        stack.enter_context(sessions.open(database, purpose=purpose, timeout=_CONNECT))
+        _opened(stack, sessions, database, purpose)
         for database in (replication.database_a, replication.database_b)
     )
     with moment() as ids:
@@ -156,6 +156,15 @@ def _imported(
             # The maker's own locks let nobody empty a table until these take over.
             _lock(session, looked_at(replication, side), _OVERTAKEN)
     return Snapshots(a, b, exact=True, direction=direction)
+
+
+def _opened(stack: ExitStack, sessions: Sessions, database: str, purpose: str) -> Session:
+    session = stack.enter_context(sessions.open(database, purpose=purpose, timeout=_CONNECT))
+    if session.version >= 14:
+        # A scan of a large table ends soon after the tool was killed, and with it the snapshot that it keeps.
+        with suppress(SqlFailed):
+            session.rows("SET client_connection_check_interval = '2s'")
+    return session
 
 
 def _lock(session: Session, relations: Sequence[str], patience: str) -> None:

@@ -94,32 +94,36 @@ class Unit:
     columns: tuple[str, ...]
     a: Side
     b: Side
+    partly: bool = False
+    """Whether A may have rows that B has not: those of a shared pair on the way back, which takes none of A's rows away."""
 
 
 def units(pair: Pair, direction: Direction) -> tuple[Unit, ...]:
     """What of a pair is compared.
 
-    On the way back the side table is not: its values are A's own again, which A is free to change.
+    On the way back the side table is not: its values are A's own again, which A is free to change. Nor is what A has no home for.
     """
+    compared = [each for each in pair.columns if direction == "forward" or not each.forward_only]
     rows = Unit(
         name=pair.name,
         pair=pair.name,
         table_a=pair.a.name,
         table_b=pair.b.name,
         key=pair.key_b,
-        columns=tuple(each.name for each in pair.columns),
+        columns=tuple(each.name for each in compared),
         a=Side(
             source=f"{pair.a.relation} AS a",
             where=f"({pair.where_a})" if pair.where_a else "true",
             key=tuple(_text(pair.mapped(name).text_a) for name in pair.key_b),
-            texts=tuple(_text(each.text_a) for each in pair.columns),
+            texts=tuple(_text(each.text_a) for each in compared),
         ),
         b=Side(
             source=f"{pair.b.relation} AS b",
             where=pair.owned_b,
             key=tuple(_text(pair.mapped(name).text_b) for name in pair.key_b),
-            texts=tuple(_text(each.text_b) for each in pair.columns),
+            texts=tuple(_text(each.text_b) for each in compared),
         ),
+        partly=pair.shared and direction == "back",
     )
     if not pair.side or not pair.kept or direction == "back":
         return (rows,)

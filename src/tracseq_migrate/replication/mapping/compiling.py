@@ -195,11 +195,11 @@ def _pair(replication: str, ground: Ground) -> Pair | None:
         key_b=tuple(ground.keys),
         columns=tuple(_mapped(each, each.name in alone) for each in written),
         back=tuple(backs),
-        where_a=(entry.where.source if entry.where else None) or "",
-        where_b=(entry.where.target if entry.where else None) or "",
+        where_a=_whole(entry.where.source if entry.where else None),
+        where_b=_whole(entry.where.target if entry.where else None),
         kept=kept,
         side=f"{quoted(SCHEMA)}.{quoted(f'unmapped_{ground.name}')}" if kept else "",
-        seeded=tuple(Seeded(each.match, each.then, each.because) for each in entry.seeded),
+        seeded=tuple(Seeded(_whole(each.match), each.then, each.because) for each in entry.seeded),
         ids=tuple(each.own_ids for each in written if each.own_ids is not None),
         edges=tuple(Edge(_bare(each.table), each.column, each.then, each.because) for each in entry.edges),
         binary=all(forms.passes_binary(each.column.type, each.wire) for each in written),
@@ -207,6 +207,11 @@ def _pair(replication: str, ground: Ground) -> Pair | None:
         predicate_b=ground.predicate,
         final=not entry.one_way,
     )
+
+
+def _whole(condition: str | None) -> str:
+    """A condition that stays one whatever stands beside it."""
+    return f"({condition})" if condition else ""
 
 
 def _mapped(each: Forward, alone: bool) -> Mapped:

@@ -1,8 +1,8 @@
 """Whether A's rows fit B, asked before anything moves: each reason for which some do not, with counts, sample keys and a remedy.
 
 What B refuses is read from its catalog and asked of A's rows as the mapping would make them. One scan of each source table
-answers all rules about single rows, however many there are. One more is made only where a unique index of B is not implied by
-one of A's, and a look at parent and child where that holds for a foreign key.
+answers all rules, however many there are: about single rows, and about rows that would be equal in a unique index of B where
+none of A's forbids it. Only a foreign key that A does not have itself costs another look, at parent and child.
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ def _of_pair(
             rules.append(each)
         else:
             found.append(each)
-    misfits, total = scan(session_a, rows, rules)
+    misfits, total = scan(session_a, rows, rules, indexes)
     found += misfits
-    found += uniques.collisions(session_a, rows, indexes, total)
     found += references.inside(session_a, session_b, replication, rows, total)
     found += _exclusions(pair)
     return found, total

@@ -9,7 +9,7 @@ from tracseq_migrate.replication.catalog.model import Constraint
 from tracseq_migrate.replication.names import literal, quoted
 from tracseq_migrate.replication.pair import Pair, Replication
 from tracseq_migrate.replication.prescan.misfit import Misfit
-from tracseq_migrate.replication.prescan.rule import KEY, Origin, Rows, Rule, origin
+from tracseq_migrate.replication.prescan.rule import Origin, Rows, Rule, origin
 
 MOST_PARENTS = 10_000
 """Parents on B, of a table that does not move, up to which they are compared with what comes from A."""
@@ -45,7 +45,7 @@ def inside(
                 left = ", ".join(f"m.{quoted(name)}::text" for name in key.columns)
                 missing += f" AND ({left}) NOT IN (VALUES {kept})"
             found = session_a.rows(
-                f"SELECT m.{quoted(KEY)}, count(*) OVER () FROM ({rows.select(key.columns)}) AS m WHERE {missing}"
+                f"SELECT {rows.key}, count(*) OVER () FROM ({rows.select(key.columns)}) AS m WHERE {missing}"
                 f" ORDER BY 1 LIMIT {_SAMPLES}"
             )
         except SqlFailed as error:

@@ -11,8 +11,8 @@ from tracseq_migrate.replication.mapping import forms
 from tracseq_migrate.replication.names import quoted
 from tracseq_migrate.replication.pair import Mapped, Pair, Replication
 
-KEY = "tracseq_migrate_key"
-"""The name, within a mapped row, of its key as people read it."""
+_KEY = "tracseq_migrate_key_"
+"""What the columns of A's key are called within a mapped row, with their places behind it."""
 
 _PLAIN = re.compile(r'\(?a\.("(?:[^"]|"")+")\)?(?P<cast>::[A-Za-z_ \[\]"]+)?\)?')
 _THROUGH_IDS = re.compile(
@@ -78,7 +78,7 @@ class Rows:
     ) -> str:
         """A query of the key and of these columns of B; ``more`` are columns that A knows nothing of: name and expression."""
         wanted = list(dict.fromkeys(columns))
-        listed = [f"{self._key()} AS {quoted(KEY)}"]
+        listed = [f"a.{quoted(name)} AS {_KEY}{place}" for place, name in enumerate(self.pair.key_a)]
         listed += [f"{self.expression(name)} AS {quoted(name)}" for name in wanted]
         listed += [f"{expression} AS {quoted(name)}" for name, expression in more]
         where = f" WHERE ({self.pair.where_a})" if self.pair.where_a else ""
@@ -103,9 +103,14 @@ class Rows:
                 up = f"CASE WHEN a.{quoted(column)}::text ~ {NUL} THEN NULL ELSE {up} END"
         return f"({up})"
 
-    def _key(self) -> str:
-        parts = [f"{_label(name)} || coalesce(a.{quoted(name)}::text, 'null')" for name in self.pair.key_a]
-        return " || ', ' || ".join(parts)
+    @property
+    def key(self) -> str:
+        """The key as people read it, over a mapped row ``m``."""
+        parts = [
+            f"{_label(name)} || coalesce(m.{_KEY}{place}::text, 'null')"
+            for place, name in enumerate(self.pair.key_a)
+        ]
+        return "(" + " || ', ' || ".join(parts) + ")"
 
 
 NUL = r"E'(^|[^\\\\])(\\\\\\\\)*\\\\u0000'"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tracseq_migrate.ports.sql import Session, SqlFailed
-from tracseq_migrate.replication.names import quoted
+from tracseq_migrate.replication.prescan import uniques
 from tracseq_migrate.replication.prescan.misfit import Misfit
-from tracseq_migrate.replication.prescan.rule import KEY, Rows, Rule
+from tracseq_migrate.replication.prescan.rule import Rows, Rule
 
 SAMPLES = 5
 _SPREAD = 8
@@ -15,13 +15,16 @@ _SPREAD = 8
 _STEP = 1_000
 
 
-def scan(session: Session, rows: Rows, rules: Sequence[Rule]) -> tuple[list[Misfit], int]:
+def scan(
+    session: Session, rows: Rows, rules: Sequence[Rule], indexes: Sequence[uniques.Unique]
+) -> tuple[list[Misfit], int]:
     """What was found, and how many rows move.
 
     Where an expression fails on a row, the scan ends there; then each rule is asked by itself, to say which and where.
     """
+    asked = uniques.questions(indexes)
     try:
-        return _scan(session, rows, rules)
+        return _scan(session, rows, rules, asked)
     except SqlFailed as error:
         if not _of_a_value(error):
             raise
@@ -42,7 +45,15 @@ def scan(session: Session, rows: Rows, rules: Sequence[Rule]) -> tuple[list[Misf
                 broken.update(rule.columns)
         else:
             sound.append(rule)
-    found, total = _scan(session, rows, sound)
+    whole = [each for each in asked if not broken.intersection(each.rule.columns)]
+    try:
+        found, total = _scan(session, rows, sound, whole)
+    except SqlFailed as error:
+        if not _of_a_value(error):
+            raise
+        found, total = _scan(session, rows, sound, ())
+        why = f"A cannot evaluate it: {error.message}"
+        found += [uniques.unknown(rows.pair, each.name, why) for each in whole]
     return failing + found, total
 
 
@@ -61,21 +72,47 @@ def _row(rows: Rows, rules: Sequence[Rule]) -> str:
     return rows.select(columns, more)
 
 
-def _scan(session: Session, rows: Rows, rules: Sequence[Rule]) -> tuple[list[Misfit], int]:
-    hits = ", ".join(f"CASE WHEN {rule.condition} THEN {number} END" for number, rule in enumerate(rules))
-    listed = f"array_remove(ARRAY[{hits}]::int[], NULL)" if rules else "ARRAY[]::int[]"
-    part = f"CASE WHEN h.hits <> '{{}}' THEN hashtext(h.key) & {_SPREAD - 1} END"
-    counted = session.rows(
-        f"SELECT h.hits, count(*), min(h.key) FILTER (WHERE h.hits <> '{{}}')"
-        f" FROM (SELECT m.{quoted(KEY)} AS key, {listed} AS hits FROM ({_row(rows, rules)}) AS m OFFSET 0) AS h"
-        f" GROUP BY h.hits, {part}"
-    )
+def _scan(
+    session: Session, rows: Rows, rules: Sequence[Rule], asked: Sequence[uniques.Unique]
+) -> tuple[list[Misfit], int]:
+    every = [*rules, *(each.rule for each in asked)]
+    none = "NULL::int[]"
+    hits = none
+    if rules:
+        numbered = ", ".join(
+            f"CASE WHEN {rule.condition} THEN {number} END" for number, rule in enumerate(rules)
+        )
+        some = " OR ".join(f"({rule.condition})" for rule in rules)
+        # Nearly every row breaks no rule: then nothing is put together for it.
+        hits = f"CASE WHEN {some} THEN array_remove(ARRAY[{numbered}]::int[], NULL) ELSE {none} END"
+    mapped = f"({_row(rows, every)}) AS m"
+    counted = f"""
+        SELECT s.hits, count(*) AS rows, min(s.key) FILTER (WHERE s.hits IS NOT NULL) AS key
+        FROM {{source}} AS s GROUP BY s.hits, CASE WHEN s.hits IS NOT NULL THEN hashtext(s.key) & {_SPREAD - 1} END"""
+    if asked:
+        # Both questions of the same rows: they are read once, and what matters of them is kept aside by the server.
+        columns = ", ".join([f"{rows.key} AS key", f"{hits} AS hits", *uniques.parts(asked)])
+        query = f"""
+            WITH kept AS MATERIALIZED (SELECT {columns} FROM {mapped}),
+                 counted AS ({counted.format(source="kept")}), equal AS ({uniques.collided(asked, "kept")})
+            SELECT c.hits, c.rows, c.key, NULL::int, NULL::bigint, NULL::bigint, NULL::text FROM counted AS c
+            UNION ALL SELECT NULL, NULL, NULL, e.which, e.groups, e.equal, e.sample FROM equal AS e"""
+    else:
+        inner = f"SELECT m.*, {hits} AS hits FROM {mapped} OFFSET 0"
+        keyed = (
+            f"(SELECT m.hits, CASE WHEN m.hits IS NOT NULL THEN {rows.key} END AS key FROM ({inner}) AS m)"
+        )
+        query = counted.format(source=keyed)
     counts = [0] * len(rules)
     samples: list[set[str]] = [set() for _ in rules]
+    equal: list[tuple[int, int, int, str]] = []
     total = 0
-    for numbers, count, sample in counted:
+    for numbers, count, sample, *group in session.rows(query):
+        if count is None:
+            equal.append((group[0], group[1], group[2], group[3]))
+            continue
         total += count
-        for number in numbers:
+        for number in numbers or ():
             counts[number] += count
             samples[number].add(sample)
     found = [
@@ -93,7 +130,7 @@ def _scan(session: Session, rows: Rows, rules: Sequence[Rule]) -> tuple[list[Mis
         for number, rule in enumerate(rules)
         if counts[number]
     ]
-    return found, total
+    return found + uniques.misfits(rows.pair, asked, equal, total), total
 
 
 def _failed(session: Session, rows: Rows, rule: Rule, error: SqlFailed) -> Misfit:
@@ -117,7 +154,7 @@ def _first_failing(session: Session, rows: Rows, rule: Rule) -> tuple[str, ...]:
     for batch in (_STEP, 1):
         session.begin("REPEATABLE READ", read_only=True)
         try:
-            query = f"SELECT m.{quoted(KEY)}, ({rule.condition}) FROM ({ordered}) AS m OFFSET {seen}"
+            query = f"SELECT {rows.key}, ({rule.condition}) FROM ({ordered}) AS m OFFSET {seen}"
             for _ in session.stream(query, batch=batch):
                 seen += 1
         except SqlFailed:
@@ -125,6 +162,6 @@ def _first_failing(session: Session, rows: Rows, rule: Rule) -> tuple[str, ...]:
         finally:
             session.rollback()
     found = session.rows(
-        f"SELECT m.{quoted(KEY)} FROM ({rows.select((), ordered=True)}) AS m OFFSET {seen} LIMIT 1"
+        f"SELECT {rows.key} FROM ({rows.select((), ordered=True)}) AS m OFFSET {seen} LIMIT 1"
     )
     return tuple(key for (key,) in found)

@@ -1,6 +1,6 @@
 """Unique indexes of B: rows of A that would become equal in them, and rows that B keeps.
 
-What A's own unique indexes imply is not asked. The rest costs one more scan, all of them together.
+What A's own unique indexes imply is not asked. The rest is asked in the one scan as well.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from tracseq_migrate.replication.names import literal, quoted
 from tracseq_migrate.replication.pair import Pair
 from tracseq_migrate.replication.prescan import checks
 from tracseq_migrate.replication.prescan.misfit import Misfit
-from tracseq_migrate.replication.prescan.rule import KEY, Rows, Rule, origin
+from tracseq_migrate.replication.prescan.rule import Rows, Rule, origin
 
+_SAMPLES = 5
 MOST_KEPT = 1_000
 """Rows that B keeps, up to which each is compared with what comes from A."""
 
@@ -76,7 +77,7 @@ def find(session_a: Session, session_b: Session, rows: Rows) -> tuple[list[Uniqu
             why = checks.complaint_of(session_a, rows, _probe(unique))
             why = f"A cannot evaluate it: {why}" if why else ""
         if why and not implied:
-            open_.append(_unknown(pair, name, why))
+            open_.append(unknown(pair, name, why))
             continue
         found.append(Unique(unique.name, unique.parts, unique.rule, unique.own, unique.predicate, implied))
     return found, open_
@@ -91,7 +92,7 @@ def _probe(unique: Unique) -> Rule:
     return Rule("", "", condition, "", "", unique.rule.columns, more=unique.rule.more)
 
 
-def _unknown(pair: Pair, name: str, why: str) -> Misfit:
+def unknown(pair: Pair, name: str, why: str) -> Misfit:
     return Misfit(
         pair.name,
         f"{pair.b.name}, unique index {name}",
@@ -124,18 +125,18 @@ def _unique(
         why = why or ("" if _only_citext(pair, columns, hindrance) else hindrance)
         translated.append(rule.condition)
     held = translated[-1] if predicate else ""
-    parts: list[str] = []
+    made: list[str] = []
     own: list[str] = []
     for index, expression in enumerate(expressions):
         for collected, value, condition in (
-            (parts, translated[index], held),
+            (made, translated[index], held),
             (own, expression, predicate or ""),
         ):
             folded = f"lower(({value})::text)" if _folds(pair, expression) else f"({value})"
             if not distinct:
                 folded = f"CASE WHEN {folded} IS NULL THEN 'null' ELSE '=' || {folded}::text END"
             collected.append(f"CASE WHEN {condition} THEN {folded} END" if condition else folded)
-    return Unique(name, tuple(parts), rule, tuple(own), predicate or "", implied=False), why
+    return Unique(name, tuple(made), rule, tuple(own), predicate or "", implied=False), why
 
 
 def _folds(pair: Pair, expression: str) -> bool:
@@ -193,18 +194,23 @@ def _forbids(pair: Pair, index: Index, sources: set[str], *, distinct: bool) -> 
     return set(index.columns) <= required
 
 
-def collisions(session_a: Session, rows: Rows, uniques: Sequence[Unique], total: int) -> list[Misfit]:
-    """Groups of A's rows that are equal in one of these, from one scan."""
-    asked = [each for each in uniques if not each.implied]
-    if not asked:
-        return []
-    columns = dict.fromkeys(name for each in asked for name in each.rule.columns)
-    more = dict.fromkeys(extra for each in asked for extra in each.rule.more)
-    names: list[list[str]] = []
-    listed = []
-    for number, unique in enumerate(asked):
-        names.append([f"u{number}_{place}" for place in range(len(unique.parts))])
-        listed += [f"{part} AS {name}" for part, name in zip(unique.parts, names[-1], strict=True)]
+def questions(uniques: Sequence[Unique]) -> list[Unique]:
+    """Those that must be asked of A's rows."""
+    return [each for each in uniques if not each.implied]
+
+
+def parts(asked: Sequence[Unique]) -> list[str]:
+    """What a row is in each of them, as columns ``u0_0`` and so on."""
+    return [
+        f"{part} AS {name}"
+        for unique, names in zip(asked, _names(asked), strict=True)
+        for part, name in zip(unique.parts, names, strict=True)
+    ]
+
+
+def collided(asked: Sequence[Unique], source: str) -> str:
+    """A query of the groups of rows of ``source`` (the parts, and ``key``) that are equal: which, groups, rows, a sample."""
+    names = _names(asked)
     sets = ", ".join(f"({', '.join(group)})" for group in names)
     which = " ".join(
         f"WHEN grouping({', '.join(group)}) = 0 THEN {number}" for number, group in enumerate(names)
@@ -213,37 +219,43 @@ def collisions(session_a: Session, rows: Rows, uniques: Sequence[Unique], total:
         f"WHEN grouping({', '.join(group)}) = 0 THEN {' AND '.join(f'{name} IS NOT NULL' for name in group)}"
         for group in names
     )
-    query = f"""
+    return f"""
         SELECT g.which, g.groups, g.equal, g.sample FROM (
-            SELECT d.which, count(*) OVER (PARTITION BY d.which) AS groups, sum(d.n) OVER (PARTITION BY d.which)::bigint AS equal,
+            SELECT d.which, count(*) OVER (PARTITION BY d.which) AS groups,
+                   sum(d.n) OVER (PARTITION BY d.which)::bigint AS equal,
                    d.sample, row_number() OVER (PARTITION BY d.which ORDER BY d.sample) AS place
             FROM (SELECT CASE {which} END AS which, count(*) AS n, min(s.key) || ' and ' || max(s.key) AS sample
-                  FROM (SELECT m.{quoted(KEY)} AS key, {", ".join(listed)}
-                        FROM ({rows.select(columns, more)}) AS m OFFSET 0) AS s
-                  GROUP BY GROUPING SETS ({sets})
+                  FROM {source} AS s GROUP BY GROUPING SETS ({sets})
                   HAVING count(*) > 1 AND CASE {held} END) AS d) AS g
-        WHERE g.place <= 5 ORDER BY g.which, g.place"""
-    samples: dict[int, list[str]] = {}
-    counts: dict[int, tuple[int, int]] = {}
-    try:
-        for number, groups, equal, sample in session_a.rows(query):
-            samples.setdefault(number, []).append(sample)
-            counts[number] = (groups, equal)
-    except SqlFailed as error:
-        return [_unknown(rows.pair, each.name, f"A cannot evaluate it: {error.message}") for each in asked]
-    return [
-        Misfit(
-            rows.pair.name,
-            f"{rows.pair.b.name}, unique index {asked[number].name}",
-            "unique",
-            f"groups of rows that are equal in it, {equal:,} rows in all",
-            groups,
-            total,
-            tuple(samples[number]),
-            "make them differ in A, or map the column so that they do",
-        )
-        for number, (groups, equal) in sorted(counts.items())
-    ]
+        WHERE g.place <= {_SAMPLES}"""
+
+
+def misfits(
+    pair: Pair, asked: Sequence[Unique], found: Sequence[tuple[int, int, int, str]], total: int
+) -> list[Misfit]:
+    """What `collided` has found, for people."""
+    made = []
+    for number, unique in enumerate(asked):
+        mine = [row for row in found if row[0] == number]
+        if mine:
+            _, groups, equal, _ = mine[0]
+            made.append(
+                Misfit(
+                    pair.name,
+                    f"{pair.b.name}, unique index {unique.name}",
+                    "unique",
+                    f"groups of rows that are equal in it, {equal:,} rows in all",
+                    groups,
+                    total,
+                    tuple(sorted(row[3] for row in mine)),
+                    "make them differ in A, or map the column so that they do",
+                )
+            )
+    return made
+
+
+def _names(asked: Sequence[Unique]) -> list[list[str]]:
+    return [[f"u{number}_{place}" for place in range(len(each.parts))] for number, each in enumerate(asked)]
 
 
 def beside_kept(session_b: Session, pair: Pair, uniques: Sequence[Unique]) -> Iterator[Rule | Misfit]:
@@ -252,19 +264,19 @@ def beside_kept(session_b: Session, pair: Pair, uniques: Sequence[Unique]) -> It
     if not kept:
         return
     for unique in uniques:
-        parts = ", ".join(f"({own})::text" for own in unique.own)
+        listed_own = ", ".join(f"({own})::text" for own in unique.own)
         # The names in an index are its table's own, without an alias.
         query = (
-            f"SELECT {parts} FROM (SELECT b.* FROM {pair.b.relation} AS b WHERE {' OR '.join(kept)}"
+            f"SELECT {listed_own} FROM (SELECT b.* FROM {pair.b.relation} AS b WHERE {' OR '.join(kept)}"
             f" LIMIT {MOST_KEPT + 1}) AS kept"
         )
         try:
             found = session_b.rows(query)
         except SqlFailed as error:
-            yield _unknown(pair, unique.name, f"the rows that B keeps cannot be read: {error.message}")
+            yield unknown(pair, unique.name, f"the rows that B keeps cannot be read: {error.message}")
             continue
         if len(found) > MOST_KEPT:
-            yield _unknown(pair, unique.name, f"B keeps more than {MOST_KEPT:,} rows of its own")
+            yield unknown(pair, unique.name, f"B keeps more than {MOST_KEPT:,} rows of its own")
             continue
         values = [row for row in found if None not in row]
         if not values:

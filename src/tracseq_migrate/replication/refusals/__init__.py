@@ -35,6 +35,7 @@ def refusals(
         found += altered.refused(voice, replication, catalog, session)
         found += live.refused(voice, replication, catalog, session)
     found += databases.together(replication, catalog_a, catalog_b)
+    found += databases.the_same(catalog_a, catalog_b, session_a, session_b)
     found += edges.refused(replication, catalog_a, catalog_b)
     found += live.unexplained(replication, catalog_b, session_b)
     return sorted(found, key=lambda each: (_ORDER[each.grade], each.side))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 
+from tracseq_migrate.ports.sql import Session
 from tracseq_migrate.replication.catalog.model import Catalog
 from tracseq_migrate.replication.names import SCHEMA, quoted
 from tracseq_migrate.replication.pair import Replication
@@ -59,6 +61,30 @@ def together(replication: Replication, catalog_a: Catalog, catalog_b: Catalog) -
         " through SQL",
         f"see that the server has at least {_amount(3 * size)} free: rows, indexes and the log of writes",
     )
+
+
+def the_same(
+    catalog_a: Catalog, catalog_b: Catalog, session_a: Session, session_b: Session
+) -> Iterator[Refusal]:
+    """Whether two names lead to one database: what is written down of one side would be taken for the other's."""
+    first, second = secrets.randbits(31), secrets.randbits(31)
+    session_a.rows("SELECT pg_advisory_lock_shared($1::int, $2::int)", [first, second])
+    try:
+        seen = session_b.rows(
+            "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND pid = $3::int AND objsubid = 2"
+            " AND classid = $1::bigint AND objid = $2::bigint"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            [first, second, session_a.backend_pid],
+        )
+    finally:
+        session_a.rows("SELECT pg_advisory_unlock_shared($1::int, $2::int)", [first, second])
+    if seen:
+        yield Voice("b", catalog_b.database).refuse(
+            "same-database",
+            _THE_DATABASE,
+            f"{catalog_a.database} and {catalog_b.database} are one and the same database, and rows move from one to another",
+            "let the environment file name another database for one of them",
+        )
 
 
 def _amount(size: int) -> str:

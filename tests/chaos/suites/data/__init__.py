@@ -1,7 +1,7 @@
 """Data that moves: deaths at every place, and histories of every kind.
 
-``kill SEED NUMBER`` kills the real tool, or the PostgreSQL of either side, again and again on one way there and back, while people
-write; ``history SEED NUMBER`` plays random histories over random pairs of schemas. Two of the second for each of the first.
+``kill SEED NUMBER`` kills the real tool, or the PostgreSQL of either side, again and again on one way there and back, while
+people write; ``history SEED NUMBER`` plays random histories over random pairs of schemas: two for each of the first.
 """
 
 from __future__ import annotations

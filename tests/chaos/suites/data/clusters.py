@@ -51,9 +51,7 @@ class Kept:
             connection.execute(
                 sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(passwords[1]))
             )
-            connection.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(name, role)
-            )
+            connection.execute(sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0").format(name, role))
         with psycopg.connect(self.superuser, autocommit=True) as connection:
             connection.execute(sql.SQL("ALTER SCHEMA public OWNER TO {}").format(role))
 

@@ -1,4 +1,4 @@
-"""Random pairs of schemas, mappings and histories of concurrent transactions, many a case, in two databases that are emptied between."""
+"""Random schemas, mappings and histories of concurrent transactions, many a case, in databases that are emptied between."""
 
 from __future__ import annotations
 

@@ -10,9 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,9 @@ class Place:
         self.name, self.side, self.query, self.at_least, self.linger = name, side, query, at_least, linger
 
 
-_AT_WORK = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE {}"
+_AT_WORK = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE {}"
+)
 _PHASES = "SELECT count(*) FROM tracseq_migrate.phase WHERE phase IN ({})"
 _DONE = "SELECT count(*) FROM tracseq_migrate.chunk WHERE at IS NOT NULL"
 _TO_COPY = "SELECT count(*) FROM tracseq_migrate.chunk WHERE at IS NULL"
@@ -51,7 +52,10 @@ _AWAY = "SELECT count(*) FROM tracseq_migrate.put_away"
 
 FORWARD = (
     Place(
-        "capture", "old", "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'tracseq\\_migrate%'", linger=0.05
+        "capture",
+        "old",
+        "SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'tracseq\\_migrate%'",
+        linger=0.05,
     ),
     Place("copy", "new", _DONE, at_least="chunks"),
     Place("copy", "new", _DONE, at_least="chunks"),
@@ -122,6 +126,7 @@ class _Case:
         self._sides, self._shapes, self._seeds = sides, shapes, seeds
         self._counts: Counter[str] = Counter()
         self._told: list[str] = []
+        self._chunks: Chunks = {}
         self._folder = folder
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -136,14 +141,18 @@ class _Case:
     def tell(self) -> Tally:
         try:
             with self._writing():
-                self._until("proven", "run", self._some(FORWARD, self._chance.randint(3, 6)), self._chunks_kept)
+                self._until(
+                    "proven", "run", self._some(FORWARD, self._chance.randint(5, 8)), self._chunks_kept
+                )
                 if self._chance.random() < 0.4:
                     self._followed()
             self._written()
             self._type("verify", "try", must=True)
             self._counts["rows equal"] += oracle.mapped(self._sides["old"], self._sides["new"])
             with self._writing():
-                self._until("rolled-back", "rollback", self._some(BACK, self._chance.randint(1, 2)), lambda _: None)
+                self._until(
+                    "rolled-back", "rollback", self._some(BACK, self._chance.randint(1, 3)), lambda _: None
+                )
             self._written()
             oracle.same_shape(self._shapes["old"], self._sides["old"])
             oracle.same_shape(self._shapes["new"], self._sides["new"])
@@ -177,66 +186,68 @@ class _Case:
         rows = oracle.nothing_lost(self._sides["old"], [writer.known for writer in self._writers])
         self._counts["rows acknowledged"] += rows
 
-    def _until(
-        self, goal: str, command: str, places: list[Place], look: Callable[[str], None]
-    ) -> None:
+    def _until(self, goal: str, command: str, places: list[Place], look: Callable[[str], None]) -> None:
         typed, argv = 0, [command, "try"]
         while True:
             typed += 1
             if typed > _MOST_CALLS:
                 raise Wrong(f"it does not come to an end: {goal} is never reached")
-            place = places.pop(0) if places else None
-            victim = self._chance.choice(_VICTIMS) if place else ""
-            code = self._killed(argv, place, victim) if place else self._type(*argv)
+            chosen = bool(places)
+            victims: list[str] = []
+            code = self._killed(argv, places, victims) if chosen else self._type(*argv)
             state, argv = self._status()
-            look(victim)
+            look("new" if "new" in victims else "".join(victims[:1]))
             if state == goal:
-                if command == "rollback" or not places:
-                    return
-                # It was quicker than the places that are left: its comparison can still be killed.
-                for each in [each for each in places if each.name == "comparison"]:
-                    self._killed(["verify", "try"], each, self._chance.choice(_VICTIMS))
+                # What it was too quick for: its comparison can still be killed.
+                for each in [each for each in FORWARD[-1:] for _ in range(2) if command == "run"]:
+                    self._killed(["verify", "try"], [each], [])
                 return
+            if command == "run" and state in ("residue", "rolled-back"):
+                raise Wrong(
+                    f"what was copied is thrown away after {victims} were killed: the week is {state}"
+                )
             if code == 0:
                 raise Wrong(f"exit 0, and the week is {state}")
-            if not place and code not in (5, 7):
+            if not chosen and code not in (6, 7):
                 raise Wrong(f"nobody was killed, and it ended with {code}")
             self._counts[f"then it is {state}"] += 1
 
-    def _killed(self, argv: Sequence[str], place: Place, victim: str) -> int:
-        """Type it and kill once the place is reached; the exit code (negative: killed)."""
-        linger = self._chance.random() * place.linger
-        share = self._chance.random()
-        process = self._start(argv)
+    def _killed(self, argv: Sequence[str], places: list[Place], victims: list[str]) -> int:
+        """Type it and kill at each place that is reached, as long as it lives; the exit code (negative: killed).
+
+        The places that it came to are taken from ``places``, and who was killed is added to ``victims``.
+        """
+        process, passed = self._start(argv), []
         with process:
             try:
-                reached = self._reached(process, place, share)
-                if reached:
-                    time.sleep(linger)
-                if reached and process.poll() is None:
+                while places and process.poll() is None:
+                    place, victim = places.pop(0), self._chance.choice(_VICTIMS)
+                    linger, share = self._chance.random() * place.linger, self._chance.random()
+                    if self._reached(process, place, share):
+                        time.sleep(linger)
+                    if process.poll() is not None:
+                        self._counts["places that it was too quick for"] += 1
+                        break
+                    victims.append(victim)
+                    passed.append(f"{victim} in {place.name}")
                     self._counts[f"killed {victim}, {place.name}"] += 1
                     if victim == "tool":
                         process.kill()
-                    else:
-                        self._sides[victim].kill()
-                        time.sleep(self._chance.choice((0.0, 0.0, 1.5)))
-                        self._sides[victim].start()
-                else:
-                    self._counts["places not reached"] += 1
+                        break
+                    self._sides[victim].kill()
+                    time.sleep(self._chance.choice((0.0, 0.0, 1.5)))
+                    self._sides[victim].start()
                 out, err = process.communicate(timeout=HANGS)
             except subprocess.TimeoutExpired:
-                raise Wrong(f"`{' '.join(argv)}` hangs after {victim} was killed in {place.name}") from None
+                raise Wrong(f"`{' '.join(argv)}` hangs after these were killed: {passed}") from None
             finally:
                 if process.poll() is None:
                     process.kill()
         self._told.append(
-            f"--- `{' '.join(argv)}`, {victim} killed in {place.name} ({reached}): exit {process.returncode}\n"
-            f"{out[-1500:]}{err[-1500:]}"
+            f"--- `{' '.join(argv)}`, killed: {passed}: exit {process.returncode}\n{out[-1500:]}{err[-1500:]}"
         )
         if "Traceback" in err:
-            raise Wrong(f"a trace after {victim} was killed in {place.name}: {err[-2500:]}")
-        if victim == "tool" and process.returncode >= 0 and reached:
-            self._counts["ended before it was killed"] += 1
+            raise Wrong(f"a trace after these were killed: {passed}: {err[-2500:]}")
         return process.returncode
 
     def _reached(self, process: subprocess.Popen[str], place: Place, share: float) -> bool:
@@ -296,9 +307,6 @@ class _Case:
             if "Traceback" in err:
                 raise Wrong(f"a trace after {victim} was killed under `sync run`: {err[-2500:]}")
 
-    _chunks: Chunks = {}
-    _restarts = 0
-
     def _chunks_kept(self, victim: str) -> None:
         """What was copied before must not have been copied again."""
         with self._sides["new"].looking() as connection:
@@ -316,7 +324,9 @@ class _Case:
             if now.get(chunk) != at and not (victim == "new" and (latest - at).total_seconds() < SETTLED)
         }
         if again:
-            raise Wrong(f"{len(again)} of {len(self._chunks)} chunks were copied again or are gone: {list(again)[:4]}")
+            raise Wrong(
+                f"{len(again)} of {len(self._chunks)} chunks were copied again or are gone: {list(again)[:4]}"
+            )
         self._counts["chunks that were kept"] += len(self._chunks) if victim else 0
         self._chunks = now
 

@@ -70,7 +70,7 @@ class Writer:
         before, after = self._doubtful
         seen: dict[Key, str | None] = {}
         for table, key in {**before, **after}:
-            found = connection.execute(f"SELECT t::text FROM {table} AS t WHERE id = %s", [key]).fetchone()  # noqa: S608
+            found = connection.execute(f"SELECT t::text FROM {table} AS t WHERE id = %s", [key]).fetchone()
             seen[table, key] = found[0] if found else None
         if seen == after:
             self._take(after)
