@@ -11,7 +11,7 @@ SECONDS ?= 600
 SEED ?= 1
 CASE ?=
 
-.PHONY: demo demo-full test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps setup clean help
+.PHONY: demo demo-full test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps bench-data setup clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -84,6 +84,13 @@ bench-steps: $(STAMP) ## 200 trivial steps against bash, terraform, pyinfra and 
 
 bench-health: setup ## the health of 1,000 endpoints, against curl --parallel
 	$(BIN)/python benchmarks/health.py
+
+ROWS ?= 1000000
+bench-data: setup ## copy, pre-scan, comparison and apply, against the tools of the field (ROWS=1000000; about half an hour)
+	$(BIN)/python benchmarks/data/copying.py --rows $(ROWS)
+	$(BIN)/python benchmarks/data/compare.py --rows $(ROWS)
+	$(BIN)/python benchmarks/data/prescan.py
+	$(BIN)/python benchmarks/data/apply.py
 
 clean: ## take away what was set up here
 	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .demo

@@ -43,7 +43,10 @@ def everything(sandbox: Sandbox) -> dict[str, Any]:
         "SELECT relkind::text, oid::regclass::text FROM pg_class WHERE relnamespace::regnamespace::text NOT LIKE 'pg_%'"
         " AND relnamespace::regnamespace::text <> 'information_schema' ORDER BY 1, 2"
     )
-    triggers = "SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2"
+    triggers = (
+        "SELECT tgrelid::regclass::text, tgname::text, tgenabled::text FROM pg_trigger"
+        " WHERE NOT tgisinternal ORDER BY 1, 2"
+    )
     functions = (
         "SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace::regnamespace::text NOT LIKE 'pg_%'"
         " AND pronamespace::regnamespace::text <> 'information_schema' ORDER BY 1"

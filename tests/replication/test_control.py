@@ -134,9 +134,12 @@ def test_who_holds_an_older_epoch_is_displaced(installed: PairOfDatabases) -> No
             ownership.hold(applier, NAME, epoch, "forward")
         with both(installed) as (c, d):
             ownership.claim(c, d, NAME, by="grace at desk")
-            with pytest.raises(
-                Displaced, match=r"claimed by grace at desk at .* \(epoch 2; ours was 1\)"
-            ) as raised, transaction(applier):
+            with (
+                pytest.raises(
+                    Displaced, match=r"claimed by grace at desk at .* \(epoch 2; ours was 1\)"
+                ) as raised,
+                transaction(applier),
+            ):
                 ownership.hold(applier, NAME, epoch, "forward")
             assert raised.value.exit_code == 8
             assert not applier.in_transaction
@@ -289,7 +292,8 @@ def test_whoever_leads_makes_way_and_goes_on(installed: PairOfDatabases) -> None
                 assert leading.leads(asking, NAME)
                 with (
                     installed.open("b") as third,
-                    pytest.raises(leading.NotLeading, match="asked for the lead"),leading.wanting(third, NAME, patience=0)
+                    pytest.raises(leading.NotLeading, match="asked for the lead"),
+                    leading.wanting(third, NAME, patience=0),
                 ):
                     pass
             for _ in range(1000):

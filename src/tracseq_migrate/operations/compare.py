@@ -13,7 +13,7 @@ from tracseq_migrate.operations.views import Compared, CompareView
 from tracseq_migrate.plan import WeekPlan
 from tracseq_migrate.ports import SqlFailed, Unreachable
 from tracseq_migrate.replication.blockers import blockers
-from tracseq_migrate.replication.bringing import CONNECT, LEAD, compare_aligned, look
+from tracseq_migrate.replication.bringing import LEAD, compare_aligned, look
 from tracseq_migrate.replication.comparing import Comparison, apart
 from tracseq_migrate.replication.comparing import compare as compared
 from tracseq_migrate.replication.opening import name_of
@@ -22,6 +22,7 @@ from tracseq_migrate.step import StepContext
 from tracseq_migrate.steps.replicate import ReplicateStep
 
 _OPENING = 60.0
+_GLANCE = 3.0
 _LOCKED = "55P03"
 
 
@@ -167,7 +168,7 @@ def _bare(replication: Replication) -> Replication:
 def _unasked(system: System, step: ReplicateStep, error: SqlFailed | Unreachable) -> CouldNotReach:
     """Why it is not known whether the two are equal; where a lock is in the way, with who may hold it."""
     who = ""
-    if isinstance(error, SqlFailed) and error.sqlstate == _LOCKED:
+    if isinstance(error, Unreachable) or error.sqlstate == _LOCKED:
         who = "; ".join(filter(None, (_holders(system, name) for name in (step.from_, step.to))))
     return CouldNotReach(
         f"{step.title}: the two sides could not be compared: {error}",
@@ -179,7 +180,7 @@ def _unasked(system: System, step: ReplicateStep, error: SqlFailed | Unreachable
 def _holders(system: System, database: str) -> str:
     try:
         with system.free_sessions.open(
-            database, purpose="compare", timeout=CONNECT, patience=CONNECT
+            database, purpose="compare", timeout=_GLANCE, patience=_GLANCE
         ) as session:
             return blockers(session)
     except (SqlFailed, Unreachable):

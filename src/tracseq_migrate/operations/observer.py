@@ -128,7 +128,7 @@ class LockAwaited(Note):
 
 @frozen
 class SyncSaid(Note):
-    """How a follower is: ``state`` is leads, stands by, in trouble, stopped or gone; ``applied`` counts since the last of these."""
+    """How a follower is: ``state`` is leads, stands by, in trouble, stopped or gone; ``applied`` counts since the last."""
 
     type: ClassVar[str] = "sync"
     replication: str

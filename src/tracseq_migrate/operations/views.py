@@ -224,7 +224,7 @@ class AdoptView(View):
 
 @frozen
 class ReplicatedTable:
-    """One table on its way: ``phase`` is captured, copying, copied, built or following; ``waiting`` changes are not carried over."""
+    """One table on its way: ``phase`` is captured, copying, copied, built or following; ``waiting`` changes are owed."""
 
     name: str
     phase: str

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 from tracseq_migrate import duration
@@ -161,7 +162,7 @@ def bring(
         reached(Stage("captured", {}))
         copied = copy(sessions, replication, claim.epoch, workers=jobs, check=check, told=progress)
         reached(Stage("copied", {"rows": copied.rows, "bytes": copied.bytes}))
-        with led(sessions, replication, "forward", claim.epoch, check=check) as applier:
+        with led(sessions, _as_it_is(b, replication), "forward", claim.epoch, check=check) as applier:
             applied = applier.drain(check=check).read
             built = Built((), 0.0)
             if any(each.phase == "copied" for each in phases.everything(b, replication.name).values()):
@@ -171,6 +172,7 @@ def bring(
                     applied += aligned.read
                 built = build(sessions, replication, claim.epoch, workers=jobs, check=check, told=progress)
             reached(Stage("built", {"objects": len(built.objects)}))
+        with led(sessions, _as_it_is(b, replication), "forward", claim.epoch, check=check) as applier:
             behind = lag + 1.0
             while behind > lag:
                 check()
@@ -187,6 +189,17 @@ def bring(
         b.commit()
         reached(Stage("following", {"behind_seconds": round(behind, 3)}))
     return Brought(copied, built, applied, behind)
+
+
+def _as_it_is(b: Session, replication: Replication) -> Replication:
+    """The same, with B's tables as they are now.
+
+    Whoever applies must know every unique index that stands in the way of swapped values. Where this is gone on with, the mapping
+    was held against a catalog in which they were put away.
+    """
+    names = [pair.b.name for pair in replication.pairs]
+    now = read_catalog(b, names).tables
+    return replace(replication, pairs=tuple(replace(pair, b=now[pair.b.name]) for pair in replication.pairs))
 
 
 def _capture(

@@ -79,7 +79,7 @@ class Back:
 
 @frozen
 class IdMap:
-    """A key that changes its type on the way: A's ``serial`` becomes B's uuid. ``table`` is ours, on A: (old, new), both unique."""
+    """A key that changes its type on the way: A's number becomes B's uuid. ``table`` is ours, on A: (old, new), both unique."""
 
     name: str
     column_a: str

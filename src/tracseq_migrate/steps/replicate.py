@@ -228,8 +228,11 @@ class ReplicateStep(Step):
         return [
             Concern(
                 f"{each.where}: {each.what}",
-                "fail" if each.refused else "unknown",
-                each.told,
+                # What only B can tell, B asks of each row as it comes; nothing of it stays where one is refused.
+                "fail" if each.refused else "pass",
+                each.told
+                if each.refused
+                else f"{each.told}; {self.to} asks each row, and this goes back if it refuses one",
                 each.remedy,
             )
             for each in misfits

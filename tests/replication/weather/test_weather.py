@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from tests.replication.databases import PairOfDatabases
 from tests.replication.weather.proxy import wire
 from tests.steps.real import RealBench
 from tracseq_migrate.errors import StepFailed
-from tracseq_migrate.ports import Unreachable
+from tracseq_migrate.ports import SYNC, ServiceState, Unreachable
 from tracseq_migrate.replication.catalog.keeping import kept, restored
 from tracseq_migrate.replication.catalog.reading import read
 
@@ -43,7 +44,14 @@ def made(databases: PairOfDatabases, rows: int = 50, **dsns: str) -> RealBench:
         "a", f"INSERT INTO things SELECT g, repeat('n', 200) || g, g FROM generate_series(1, {rows}) g"
     )
     databases.run("b", TABLE)
-    return RealBench(STEP, {**databases.dsns, **dsns}, texts={"mappings/things.yaml": MAPPING})
+    bench = RealBench(STEP, {**databases.dsns, **dsns}, texts={"mappings/things.yaml": MAPPING})
+    bench.world.services.states[SYNC] = ServiceState.EXTERNAL
+    return bench
+
+
+def _let_go(connections: Sequence[psycopg.Connection[Any]]) -> None:
+    for each in connections:
+        each.rollback()
 
 
 def traces(databases: PairOfDatabases) -> dict[str, list[tuple[Any, ...]]]:
@@ -161,12 +169,12 @@ def test_a_table_that_others_have_locked_is_waited_for(pair_of_databases: PairOf
             pair_of_databases.writer("a", autocommit=False) as a,
             pair_of_databases.writer("b", autocommit=False) as b,
         ):
-            bench_free = threading.Timer(4.0, lambda: (a.rollback(), b.rollback()))
+            free = threading.Timer(4.0, _let_go, [(a, b)])
             a.execute("UPDATE things SET n = n WHERE id = 1")
             b.execute("LOCK TABLE things IN EXCLUSIVE MODE")
-            bench_free.start()
+            free.start()
             assert verb()
-            bench_free.join()
+            free.join()
     assert traces(pair_of_databases) == before
 
 

@@ -74,9 +74,10 @@ def drop_fence(
 ) -> None:
     """Take the fence off, as far as it is there."""
     table, _ = _of(pair, side)
-    if fence_state(session, replication, pair, side) != "absent":
+    there = members(session, table.relation)
+    if there and fence_state(session, replication, pair, side) != "absent":
         with locked(session, table.relation, mode="ACCESS EXCLUSIVE", patience=patience):
-            for member in members(session, table.relation):
+            for member in there:
                 take_off(session, member.relation, _trigger(replication, pair))
     session.execute(f"DROP FUNCTION IF EXISTS {ours(naming.fencing(replication.name, pair.name))}()")
 

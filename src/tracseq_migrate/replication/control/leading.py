@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
+from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session, SqlFailed, Unreachable
 from tracseq_migrate.printable import printable
 from tracseq_migrate.replication.control.naming import LEAD, SYNC, WANT, lock_number
 from tracseq_migrate.replication.control.tables import installed
-from tracseq_migrate.errors import StepFailed
 
 _PAUSE = 0.05
 

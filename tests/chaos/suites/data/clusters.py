@@ -44,7 +44,7 @@ class Kept:
         self.dsn = self._cluster.dsn(database, user=_ROLE, password=passwords[1])
         with (self._cluster.data / "sandbox.conf").open("a", encoding="utf-8") as settings:
             # Processes die here, and never the machine.
-            settings.write("fsync = off\nfull_page_writes = off\n")
+            settings.write("fsync = off\n")
         self.start(database="postgres")
         with psycopg.connect(self.superuser, dbname="postgres", autocommit=True) as connection:
             name, role = sql.Identifier(database), sql.Identifier(_ROLE)
