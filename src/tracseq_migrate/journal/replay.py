@@ -336,7 +336,9 @@ def _fold_intent(week: WeekState, event: Event) -> None:
     _take_back_word(week, event.step)
 
 
-_QUIET = frozenset({v.CHECKED, v.LOSS_ACCEPTED, v.LOG_COMMITTED, v.LOCK_RELEASED, v.BACKUP_RESTORING, v.BACKUP_RESTORED})
+_QUIET = frozenset(
+    {v.CHECKED, v.LOSS_ACCEPTED, v.LOG_COMMITTED, v.LOCK_RELEASED, v.BACKUP_RESTORING, v.BACKUP_RESTORED}
+)
 _OF_STEP = frozenset(
     {
         v.INTENT,

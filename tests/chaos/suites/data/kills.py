@@ -123,6 +123,7 @@ class _Case:
         case: str,
     ) -> None:
         self._chance = random.Random(case)
+        self._short = case.split()[1] == "short"
         self._sides, self._shapes, self._seeds = sides, shapes, seeds
         self._counts: Counter[str] = Counter()
         self._told: list[str] = []
@@ -142,16 +143,22 @@ class _Case:
         try:
             with self._writing():
                 self._until(
-                    "proven", "run", self._some(FORWARD, self._chance.randint(5, 8)), self._chunks_kept
+                    "proven",
+                    "run",
+                    self._some(FORWARD, 2 if self._short else self._chance.randint(5, 8)),
+                    self._chunks_kept,
                 )
-                if self._chance.random() < 0.4:
+                if not self._short and self._chance.random() < 0.4:
                     self._followed()
             self._written()
             self._type("verify", "try", must=True)
             self._counts["rows equal"] += oracle.mapped(self._sides["old"], self._sides["new"])
             with self._writing():
                 self._until(
-                    "rolled-back", "rollback", self._some(BACK, self._chance.randint(1, 3)), lambda _: None
+                    "rolled-back",
+                    "rollback",
+                    self._some(BACK, 1 if self._short else self._chance.randint(1, 3)),
+                    lambda _: None,
                 )
             self._written()
             oracle.same_shape(self._shapes["old"], self._sides["old"])
@@ -199,7 +206,9 @@ class _Case:
             look("new" if "new" in victims else "".join(victims[:1]))
             if state == goal:
                 # What it was too quick for: its comparison can still be killed.
-                for each in [each for each in FORWARD[-1:] for _ in range(2) if command == "run"]:
+                for each in [
+                    each for each in FORWARD[-1:] for _ in range(2) if command == "run" and not self._short
+                ]:
                     self._killed(["verify", "try"], [each], [])
                 return
             if command == "run" and state in ("residue", "rolled-back"):
