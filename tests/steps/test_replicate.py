@@ -167,3 +167,43 @@ def test_the_preview_says_what_is_recorded_and_kept(pair: PairOfDatabases) -> No
     assert any(line.startswith("a.people -> b.persons") for line in lines)
     assert any("record every changed key" in line for line in lines)
     assert len(DataBench(pair).preview(offline=True).lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("throttle", "wrong"),
+    [
+        ({"active": 1000}, []),
+        ({"standby_lag": "10s"}, []),
+        ({"query": "SELECT 1", "at_most": 2}, []),
+        ({}, ["exactly one"]),
+        ({"active": 3, "query": "SELECT 1", "at_most": 2}, ["exactly one"]),
+        ({"query": "SELECT 1"}, ["go together"]),
+    ],
+)
+def test_a_throttle_is_one_question(
+    pair: PairOfDatabases, throttle: dict[str, Any], wrong: list[str]
+) -> None:
+    step = type(DataBench(pair).step).model_validate(STEP["replicate"] | {"throttle": throttle})
+    found = step.findings()
+    assert len(found) == len(wrong)
+    assert all(part in text for part, text in zip(wrong, found, strict=True))
+
+
+def test_a_throttle_that_is_never_met_holds_the_copy_and_a_signal_is_heard(pair: PairOfDatabases) -> None:
+    bench = DataBench(pair)
+    never = STEP["replicate"] | {"throttle": {"query": "SELECT 2", "at_most": 1}}
+    bench.step = type(bench.step).model_validate(never)
+    bench.prepare()
+
+    class _Later:
+        looks = 0
+
+        @property
+        def requested(self) -> int:
+            self.looks += 1
+            return 15 if self.looks > 15 else 0
+
+    with pytest.raises(BrokenOff):
+        bench.step.apply(replace(bench.ctx(), interrupt=_Later()), bench.undo)
+    assert persons(pair) == []
+    assert bench.back()

@@ -24,7 +24,7 @@ from tracseq_migrate.replication.catalog.reading import read as read_catalog
 from tracseq_migrate.replication.catalog.shape import differences
 from tracseq_migrate.replication.comparing import Comparison, Snapshots, aligned, compare
 from tracseq_migrate.replication.control import leading, ownership, phases, tables
-from tracseq_migrate.replication.copying import Copied, copy
+from tracseq_migrate.replication.copying import Copied, copy, never
 from tracseq_migrate.replication.copying.progress import Progress
 from tracseq_migrate.replication.names import quoted
 from tracseq_migrate.replication.pair import Direction, Replication
@@ -122,6 +122,7 @@ def bring(
     lag: float,
     by: str,
     clock: Clock,
+    throttle: Callable[[], float] = never,
     check: Callable[[], None],
     told: Callable[[str], None],
     reached: Callable[[Stage], None],
@@ -131,6 +132,7 @@ def bring(
     Args:
         jobs: connections that copy and build at once.
         by: who does it, for those who find it in the databases.
+        throttle: asked before each chunk of the copy, for the seconds that it shall wait.
         check: called often; may raise, and then everything that was done stays, to be gone on with.
         told: a line about how far it is.
         reached: something durable was reached.
@@ -160,7 +162,9 @@ def bring(
         reached(Stage("claimed", {"epoch": claim.epoch}))
         _capture(a, b, replication, claim.epoch, check, told)
         reached(Stage("captured", {}))
-        copied = copy(sessions, replication, claim.epoch, workers=jobs, check=check, told=progress)
+        copied = copy(
+            sessions, replication, claim.epoch, workers=jobs, throttle=throttle, check=check, told=progress
+        )
         reached(Stage("copied", {"rows": copied.rows, "bytes": copied.bytes}))
         with led(sessions, _as_it_is(b, replication), "forward", claim.epoch, check=check) as applier:
             applied = applier.drain(check=check).read

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -23,7 +24,6 @@ from tracseq_migrate.step import (
     Loss,
     NamedText,
     Preview,
-    PreviewLine,
     Probed,
     Step,
     StepContext,
@@ -34,21 +34,20 @@ from tracseq_migrate.step import (
     assumed,
     known,
 )
+from tracseq_migrate.steps.replicate import asking
+from tracseq_migrate.steps.replicate.throttle import Throttle
+from tracseq_migrate.steps.replicate.weather import Teller, Weather
 
 if TYPE_CHECKING:
-    from tracseq_migrate.replication.bringing import Stage
+    from tracseq_migrate.replication.bringing import Brought, Stage
     from tracseq_migrate.replication.comparing import Comparison
     from tracseq_migrate.replication.opening import Opened
     from tracseq_migrate.replication.pair import Replication
 
-T = TypeVar("T")
-
 OBLIGATION = SYNC
 """The obligation that this step leaves: capture goes on, and somebody must carry over what it records."""
 _MOST_LOSSES = 100_000
-_TOLD_EVERY = 2.0
 _PATIENCE = 60.0
-_AGAIN = 1.0
 
 MappingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$")]
 StepId = Annotated[str, StringConstraints(min_length=1)]
@@ -75,6 +74,8 @@ class ReplicateStep(Step):
     lag: Duration = 1.0
     """How far behind it may be, in seconds, when the step is done."""
 
+    throttle: Throttle | None = None
+    """When the copy has to wait."""
     after: StepId | None = None
     """A step of this plan that makes what the mapping needs over there: what cannot be asked before it has run is asked then."""
 
@@ -86,6 +87,10 @@ class ReplicateStep(Step):
     def _file(self) -> str:
         return f"mappings/{self.mapping}.yaml"
 
+    @property
+    def _between(self) -> asking.Between:
+        return asking.Between(self.from_, self.to, self.mapping, self._file)
+
     def uses(self) -> Uses:
         return Uses(databases=frozenset({self.from_, self.to}))
 
@@ -93,7 +98,8 @@ class ReplicateStep(Step):
         return (NamedText(("mapping",), self._file),)
 
     def findings(self) -> list[str]:
-        return [f"it goes from {self.from_} to itself"] if self.from_ == self.to else []
+        found = [f"it goes from {self.from_} to itself"] if self.from_ == self.to else []
+        return found + (self.throttle.findings() if self.throttle is not None else [])
 
     def examine(self, texts: Mapping[str, Text]) -> list[Finding]:
         text = texts.get(self._file)
@@ -152,7 +158,7 @@ class ReplicateStep(Step):
     def concerns(self, ctx: StepContext) -> list[Concern]:
         question = f"{self.mapping} can move from {self.from_} to {self.to}"
         try:
-            stray = self._stray(ctx, question)
+            stray = asking.stray(self._between, ctx, question)
             if stray:
                 return stray
             try:
@@ -162,9 +168,9 @@ class ReplicateStep(Step):
                     raise
                 text = f"asked again when {self.after} has run, before anything of this step is done (now: {error.message})"
                 return [Concern(question, "pass", text)]
-            refusals = self._refusals(ctx, opened, question)
+            refusals = asking.refused(self._between, ctx, opened, question)
             try:
-                return refusals + self._misfits(ctx, opened)
+                return refusals + asking.misfits(self._between, ctx, opened)
             except (Unreachable, SqlFailed):
                 if all(each.verdict == "pass" for each in refusals):
                     raise
@@ -173,70 +179,6 @@ class ReplicateStep(Step):
             return [Concern(question, "fail", error.message, error.hint)]
         except (Unreachable, SqlFailed) as error:
             return [Concern(question, "unknown", str(error))]
-
-    def _stray(self, ctx: StepContext, question: str) -> list[Concern]:
-        """A replication of this name that the databases know of, and this journal does not: what was before it is not known."""
-        from tracseq_migrate.replication.bringing import look
-        from tracseq_migrate.replication.opening import name_of
-
-        seen = look(ctx.sessions, name_of(self._file), self.from_, self.to, patience=ctx.remaining(10.0))
-        if seen.nothing or ctx.journal.owes(OBLIGATION):
-            return []
-        return [
-            Concern(
-                question,
-                "fail",
-                f"{self.from_} and {self.to} know of a replication {self.mapping} that is not in this journal: {seen.text}",
-                f"`tracseq-migrate state adopt {ctx.week}` takes it over, and then it can be rolled back.",
-            )
-        ]
-
-    def _refusals(self, ctx: StepContext, opened: Opened, question: str) -> list[Concern]:
-        from tracseq_migrate.replication.refusals import refusals
-
-        with (
-            ctx.sessions.open(self.from_, purpose="preflight", timeout=10.0, patience=_PATIENCE) as a,
-            ctx.sessions.open(self.to, purpose="preflight", timeout=10.0, patience=_PATIENCE) as b,
-        ):
-            found = refusals(opened.replication, opened.catalog_a, opened.catalog_b, a, b)
-        concerns = [
-            Concern(
-                f"{each.database}: {each.where}",
-                "fail" if each.grade == "refused" else "unknown",
-                f"{each.where}: {each.what}",
-                each.remedy,
-            )
-            for each in found
-            if each.grade != "note"
-        ]
-        if concerns:
-            return concerns
-        names = ", ".join(pair.a.name for pair in opened.replication.pairs)
-        return [Concern(question, "pass", f"{names}: nothing stands in the way")]
-
-    def _misfits(self, ctx: StepContext, opened: Opened) -> list[Concern]:
-        from tracseq_migrate.replication.prescan import prescan
-
-        with (
-            ctx.sessions.open(self.from_, purpose="pre-scan", timeout=10.0, patience=ctx.remaining()) as a,
-            ctx.sessions.open(self.to, purpose="pre-scan", timeout=10.0, patience=_PATIENCE) as b,
-        ):
-            misfits = prescan(a, b, opened.replication)
-        question = f"every row of {self.mapping} fits"
-        if not misfits:
-            return [Concern(question, "pass", "no row of the source breaks a rule of the target")]
-        return [
-            Concern(
-                f"{each.where}: {each.what}",
-                # What only B can tell, B asks of each row as it comes; nothing of it stays where one is refused.
-                "fail" if each.refused else "pass",
-                each.told
-                if each.refused
-                else f"{each.told}; {self.to} asks each row, and this goes back if it refuses one",
-                each.remedy,
-            )
-            for each in misfits
-        ]
 
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         if offline:
@@ -248,45 +190,10 @@ class ReplicateStep(Step):
             return Preview((known(error.message),), changes=True)
         except (Unreachable, SqlFailed) as error:
             return Preview((assumed(f"the databases cannot be asked: {error}"),), changes=True)
-        lines: list[PreviewLine] = []
-        for pair in opened.replication.pairs:
-            rows = f"about {pair.a.rows:,} rows" if pair.a.rows >= 0 else "rows that were never counted"
-            lines.append(
-                known(
-                    f"{self.from_}.{pair.a.name} -> {self.to}.{pair.b.name}: {rows}, {pair.a.bytes:,} bytes"
-                )
-            )
-            if pair.kept:
-                lines.append(known(f"{', '.join(pair.kept)}: kept in {pair.side}, from where they come back"))
-            lines += [
-                known(f"rows there where {each.match}: {each.then} ({each.reason})") for each in pair.seeded
-            ]
-            off = [trigger.name for trigger in pair.b.triggers if trigger.enabled != "disabled"]
-            if off:
-                lines.append(known(f"{', '.join(off)} on {pair.b.name}: off until {self.to} is the owner"))
-        lines.append(
-            known(
-                f"triggers on {', '.join(pair.a.name for pair in opened.replication.pairs)} record every changed key; "
-                "making them waits for open transactions, and never longer than 2 s at a time"
-            )
-        )
-        lines.append(
-            known("`sync run` must go on carrying changes over until the cutover, the rollback or `complete`")
-        )
+        lines = asking.foretold(self._between, opened)
         if ctx.deep:
-            lines += self._scanned(ctx, opened)
+            lines += asking.scanned(self._between, ctx, opened)
         return Preview(tuple(lines), changes=True)
-
-    def _scanned(self, ctx: StepContext, opened: Opened) -> list[PreviewLine]:
-        """What the pre-scan finds: what would refuse the run."""
-        try:
-            found = self._misfits(ctx, opened)
-        except (Unreachable, SqlFailed) as error:
-            return [assumed(f"the rows cannot be looked at: {error}")]
-        return [
-            known(each.question) if each.verdict == "pass" else known(f"{each.detail}: {each.remedy}")
-            for each in found
-        ]
 
     def prepare(self, ctx: StepContext) -> Undo:
         import json
@@ -296,7 +203,7 @@ class ReplicateStep(Step):
         opened = self.opened(ctx)
         replication = opened.replication
         if self.after is not None:
-            self._seen_to_fit(ctx, opened)
+            asking.seen_to_fit(self._between, ctx, opened)
         shapes = {"a": opened.catalog_a.shape(), "b": opened.catalog_b.shape()}
         catalogs = {
             "a": kept(opened.catalog_a, [pair.a.name for pair in replication.pairs]),
@@ -311,17 +218,10 @@ class ReplicateStep(Step):
             "catalogs": ctx.journal.attach(json.dumps(catalogs, sort_keys=True).encode()),
         }
 
-    def _seen_to_fit(self, ctx: StepContext, opened: Opened) -> None:
-        """What the preflight could not ask yet. Raises `StepFailed`."""
-        open_questions = self._refusals(ctx, opened, "") + self._misfits(ctx, opened)
-        wrong = [each for each in open_questions if each.verdict != "pass"]
-        if wrong:
-            raise StepFailed("; ".join(each.detail for each in wrong), hint=wrong[0].remedy)
-
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
         from tracseq_migrate.replication.bringing import bring
 
-        told = _Teller(ctx)
+        told = Teller(ctx)
 
         def check() -> None:
             if ctx.interrupt.requested:
@@ -333,32 +233,47 @@ class ReplicateStep(Step):
                     unknown=True,
                 )
 
-        weather = _Weather(ctx, check, told)
+        weather = Weather(ctx, check, told)
         replication = weather.outlived(lambda: self.opened(ctx)).replication
 
         def reached(stage: Stage) -> None:
             weather.reached(stage.name)
             self._reached(ctx, stage)
 
-        brought = weather.outlived(
-            lambda: bring(
-                ctx.sessions,
-                replication,
-                jobs=self.jobs,
-                lag=self.lag,
-                by=_by(ctx),
-                clock=ctx.clock,
-                check=check,
-                told=told.progress,
-                reached=reached,
-            )
-        )
+        def brought_once() -> Brought:
+            with self._throttled(ctx) as throttle:
+                return bring(
+                    ctx.sessions,
+                    replication,
+                    jobs=self.jobs,
+                    lag=self.lag,
+                    by=self._by(ctx),
+                    clock=ctx.clock,
+                    throttle=throttle,
+                    check=check,
+                    told=told.progress,
+                    reached=reached,
+                )
+
+        brought = weather.outlived(brought_once)
         ctx.journal.owe(
             OBLIGATION,
             f"changes of {self.from_}'s {self.mapping} are carried over to {self.to} by `tracseq-migrate sync run`",
             "the cutover, the rollback of this week, or its completion",
         )
         return Done((*brought.evidence(), *self._kept_going(ctx)))
+
+    @contextmanager
+    def _throttled(self, ctx: StepContext) -> Iterator[Callable[[], float]]:
+        from tracseq_migrate.replication.copying import never
+        from tracseq_migrate.replication.copying.throttling import throttled
+
+        if self.throttle is None:
+            yield never
+            return
+        query, at_most = self.throttle.asked()
+        with throttled(ctx.sessions, self.from_, query, at_most) as throttle:
+            yield throttle
 
     def _reached(self, ctx: StepContext, stage: Stage) -> None:
         ctx.journal.checkpoint(stage.name, stage.data)
@@ -372,7 +287,11 @@ class ReplicateStep(Step):
         return [Evidence("`sync run` goes on by itself from here", {"service": SYNC})]
 
     def verify(self, ctx: StepContext) -> list[Evidence]:
-        comparison = self._compared(ctx, self.opened(ctx).replication)
+        def compared() -> Comparison:
+            return self._compared(ctx, self.opened(ctx).replication)
+
+        # To somebody who only looks, what cannot be asked now is the answer; a run has a minute.
+        comparison = compared() if ctx.settled else Weather(ctx, lambda: None, Teller(ctx)).outlived(compared)
         if comparison.verdict != "equal":
             raise StepFailed(
                 "; ".join(_differing(comparison)) or "the two sides could not be compared exactly",
@@ -475,12 +394,12 @@ class ReplicateStep(Step):
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
         from tracseq_migrate.replication.bringing import take_back
 
-        told = _Teller(ctx)
-        evidence = _Weather(ctx, lambda: None, told).outlived(
+        told = Teller(ctx)
+        evidence = Weather(ctx, lambda: None, told).outlived(
             lambda: take_back(
                 ctx.sessions,
                 self._as_begun(ctx, undo),
-                by=_by(ctx),
+                by=self._by(ctx),
                 before=self._shapes(ctx, undo),
                 told=told.progress,
             )
@@ -506,6 +425,10 @@ class ReplicateStep(Step):
             "bring back tracseq_migrate.aside, then DROP SCHEMA tracseq_migrate CASCADE",
         ]
 
+    @staticmethod
+    def _by(ctx: StepContext) -> str:
+        return f"tracseq-migrate, step {ctx.step_id} of {ctx.week}"
+
 
 def _differing(comparison: Comparison) -> list[str]:
     return [
@@ -513,55 +436,3 @@ def _differing(comparison: Comparison) -> list[str]:
         for table in comparison.tables
         if table.missing or table.extra or table.different
     ]
-
-
-class _Teller:
-    """Says how far it is, at most every two seconds."""
-
-    def __init__(self, ctx: StepContext) -> None:
-        self._ctx = ctx
-        self._next = 0.0
-        self.last = "it had not begun"
-
-    def progress(self, text: str) -> None:
-        self.last = text
-        now = self._ctx.clock.monotonic()
-        if now >= self._next:
-            self._next = now + _TOLD_EVERY
-            self._ctx.say(text)
-
-
-class _Weather:
-    """Does again what a lost connection broke off, as long as the databases come back: all of it goes on where it was."""
-
-    def __init__(self, ctx: StepContext, check: Callable[[], None], told: _Teller) -> None:
-        self._ctx = ctx
-        self._check = check
-        self._told = told
-        self._stages: set[str] = set()
-        self._until: float | None = None
-
-    def reached(self, stage: str) -> None:
-        """A stage that is new gives the databases another minute."""
-        if stage not in self._stages:
-            self._stages.add(stage)
-            self._until = None
-
-    def outlived(self, work: Callable[[], T]) -> T:
-        """What ``work`` gives. Raises `Unreachable` where a minute brought it no further; else as ``work``."""
-        clock = self._ctx.clock
-        while True:
-            try:
-                return work()
-            except Unreachable as error:
-                now = clock.monotonic()
-                self._until = self._until or now + _PATIENCE
-                if now >= self._until or self._ctx.late or self._ctx.interrupt.requested:
-                    raise
-                self._told.progress(f"again in a second: {error}")
-            clock.sleep(_AGAIN)
-            self._check()
-
-
-def _by(ctx: StepContext) -> str:
-    return f"tracseq-migrate, step {ctx.step_id} of {ctx.week}"
