@@ -71,7 +71,21 @@ def _routed(draw: st.DrawFn) -> dict[str, Any]:
     return written | more
 
 
+_DATABASES = ("main", "auth", "samples", "storage")
+_two_databases = st.permutations(_DATABASES).map(lambda found: {"from": found[0], "to": found[1]})
+_throttles = st.one_of(
+    _with({"active": st.integers(0, 99)}),
+    _with({"standby_lag": times}),
+    _with({"query": sentences, "at_most": st.integers(0, 99)}),
+)
+
+
 BODIES: Mapping[str, st.SearchStrategy[Any]] = {
+    "backup": _with(
+        {"databases": st.lists(st.sampled_from(_DATABASES), min_size=1, max_size=3, unique=True)},
+        prove=st.sampled_from(["list", "restore"]),
+        keep=st.integers(1, 99),
+    ),
     "command": st.one_of(
         _with(
             {"run": _argv, "verify": _argv, "revert": _argv},
@@ -93,7 +107,20 @@ BODIES: Mapping[str, st.SearchStrategy[Any]] = {
         ),
     ),
     "pause": _with({"ask": sentences}, yes=st.booleans()),
+    "replicate": st.builds(
+        lambda ends, more: ends | more,
+        _two_databases,
+        _with(
+            {"mapping": st.sampled_from(["users", "samples"])},
+            jobs=st.integers(1, 16),
+            lag=times,
+            throttle=_throttles,
+        ),
+    ),
     "route": _routed(),
+    "sql": _with(
+        {"database": st.sampled_from(_DATABASES), "scripts": st.just("sql/samples")}, lock_timeout=times
+    ),
     "services": st.one_of(_with({"up": _services}), _with({"down": _services})),
 }
 """What each kind of step may say. A kind that is missing here fails `tests/test_any_input.py`."""

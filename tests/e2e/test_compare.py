@@ -41,6 +41,13 @@ def load(tool: Tool) -> Iterator[Call]:
         yield call
 
 
+@pytest.fixture(autouse=True)
+def nothing_left(tool: Tool) -> Iterator[None]:
+    """What a test replicated is taken away: rows in the databases stay between tests."""
+    yield
+    tool("rollback", "try", "--accept-loss")
+
+
 def rows(sandbox: Sandbox, database: str, query: str) -> list[tuple[Any, ...]]:
     with psycopg.connect(sandbox.document["databases"][database], autocommit=True) as connection:
         cursor = connection.execute(query)

@@ -91,7 +91,7 @@ def test_the_lock_is_shown_waited_for_and_taken_away(sandbox: Sandbox, tool: Too
             waiting.end().expect(130, "waiting for the lock")
 
         grace("lock", "release", "00000000", "--yes").expect(4, shown["holder_id"], "ada")
-        grace("lock", "release", shown["holder_id"], "--yes").expect(4, "lives and is at work", "--force")
+        grace("lock", "release", shown["holder_id"], "--yes").expect(4, "lives, but is stopped", "--force")
         forced = ("lock", "release", shown["holder_id"], "--force", "--reason", "it stands still")
         grace(*forced).expect(4, "nobody is here to be asked", "--reason 'it stands still' --yes")
         taken = grace(*forced, "--yes")
