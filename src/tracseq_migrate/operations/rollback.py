@@ -342,7 +342,8 @@ def _way_out(system: System, week: str, price: Price) -> str:
         )
     return (
         f"{accepting} writes the whole list to a file first, "
-        "and then goes back without them (they stay in the service's database)."
+        "and then goes back without them. Flags leave them in the service's database; a replication "
+        "takes them away with the rows that it brought, and that file is the only copy then."
     )
 
 

@@ -127,7 +127,7 @@ def exit_code(view: StatusView) -> Exit:
     ):
         if state in states:
             return code
-    if view.fallen or any(line.drift for line in view.flags):
+    if view.fallen or any(line.drift for line in view.flags) or any(r.alarm for r in view.replications):
         return Exit.DIFFERENT
     if view.warnings or any(line.health == "unknown" for line in view.services):
         return Exit.ERROR  # what could not be asked is not well

@@ -276,8 +276,10 @@ def status(system: System) -> SyncView:
     """Every replication that is owed, and what to do about those that stand still."""
     ledger = Ledger(system, glance=True)
     lines = standing(system, ledger)
-    alarmed = any(line.alarm for line in lines)
-    command = system.type_this("sync run" if alarmed else "status")
+    unled = any(line.alarm and not line.leader for line in lines)
+    stuck = [line.week for line in lines if line.alarm and line.leader]
+    # Whoever leads and is stuck needs a row or a mapping mended, which a comparison names; another `sync run` does not help it.
+    command = system.type_this("sync run" if unled else f"compare {stuck[0]}" if stuck else "status")
     return SyncView(system.header, lines, command)
 
 

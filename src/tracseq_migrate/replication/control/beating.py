@@ -96,6 +96,8 @@ def ask_to_stop(session: Session, replication: str) -> bool:
 
 def asked_to_stop(session: Session, replication: str, since: datetime) -> bool:
     """Whether everybody who began before this moment of the server's clock was asked to end."""
+    if not installed(session):
+        return False
     return bool(
         session.rows(
             f"SELECT 1 FROM {SYNC} WHERE replication = $1 AND stop_asked > $2::timestamptz",
