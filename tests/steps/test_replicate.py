@@ -11,6 +11,7 @@ from tests.operations.world import World
 from tests.replication.conftest import clusters, pair_of_databases
 from tests.replication.databases import PairOfDatabases
 from tests.steps.bench import Bench
+from tracseq_migrate.errors import StepFailed
 from tracseq_migrate.ports import SYNC, ServiceState
 from tracseq_migrate.replication.catalog.reading import read
 from tracseq_migrate.step import BrokenOff, Found
@@ -206,4 +207,19 @@ def test_a_throttle_that_is_never_met_holds_the_copy_and_a_signal_is_heard(pair:
     with pytest.raises(BrokenOff):
         bench.step.apply(replace(bench.ctx(), interrupt=_Later()), bench.undo)
     assert persons(pair) == []
+    assert bench.back()
+
+
+def test_what_another_step_makes_first_is_claimed_by_no_check_and_asked_when_it_has_run(
+    pair: PairOfDatabases,
+) -> None:
+    bench = DataBench(pair)
+    bench.step = type(bench.step).model_validate(STEP["replicate"] | {"after": "schema"})
+    pair.run("b", "ALTER TABLE public.persons RENAME COLUMN remark TO remarks")
+    assert bench.step.concerns(bench.ctx(writing=False)) == []
+    assert "asked when schema has run" in bench.preview().lines[0].text
+    with pytest.raises(StepFailed, match="remark"):
+        bench.prepare()
+    pair.run("b", "ALTER TABLE public.persons RENAME COLUMN remarks TO remark")
+    assert bench.there()
     assert bench.back()

@@ -163,11 +163,10 @@ class ReplicateStep(Step):
                 return stray
             try:
                 opened = self.opened(ctx)
-            except StepFailed as error:
+            except StepFailed:
                 if self.after is None:
                     raise
-                text = f"asked again when {self.after} has run, before anything of this step is done (now: {error.message})"
-                return [Concern(question, "pass", text)]
+                return []  # nothing is claimed: `prepare` asks when that step has run, before anything of this one is done
             refusals = asking.refused(self._between, ctx, opened, question)
             try:
                 return refusals + asking.misfits(self._between, ctx, opened)
@@ -187,6 +186,11 @@ class ReplicateStep(Step):
         try:
             opened = self.opened(ctx)
         except StepFailed as error:
+            if self.after is not None:
+                line = assumed(
+                    f"asked when {self.after} has run, before anything is done; now: {error.message}"
+                )
+                return Preview((line,), changes=True)
             return Preview((known(error.message),), changes=True)
         except (Unreachable, SqlFailed) as error:
             return Preview((assumed(f"the databases cannot be asked: {error}"),), changes=True)
