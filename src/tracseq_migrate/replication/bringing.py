@@ -111,6 +111,8 @@ def led(
         sessions.open(origin, purpose="apply: read", timeout=CONNECT) as reads,
         sessions.open(origin, purpose="apply: log", timeout=CONNECT) as sweeps,
     ):
+        # The destination refuses everybody else, once its fence is up.
+        ownership.pass_fence(writes, replication.name, epoch)
         yield Applier(reads, sweeps, writes, replication, direction, epoch)
 
 
@@ -166,7 +168,7 @@ def bring(
             sessions, replication, claim.epoch, workers=jobs, throttle=throttle, check=check, told=progress
         )
         reached(Stage("copied", {"rows": copied.rows, "bytes": copied.bytes}))
-        with led(sessions, _as_it_is(b, replication), "forward", claim.epoch, check=check) as applier:
+        with led(sessions, as_it_is(b, replication), "forward", claim.epoch, check=check) as applier:
             applied = applier.drain(check=check).read
             built = Built((), 0.0)
             if any(each.phase == "copied" for each in phases.everything(b, replication.name).values()):
@@ -176,7 +178,7 @@ def bring(
                     applied += aligned.read
                 built = build(sessions, replication, claim.epoch, workers=jobs, check=check, told=progress)
             reached(Stage("built", {"objects": len(built.objects)}))
-        with led(sessions, _as_it_is(b, replication), "forward", claim.epoch, check=check) as applier:
+        with led(sessions, as_it_is(b, replication), "forward", claim.epoch, check=check) as applier:
             behind = lag + 1.0
             while behind > lag:
                 check()
@@ -195,7 +197,7 @@ def bring(
     return Brought(copied, built, applied, behind)
 
 
-def _as_it_is(b: Session, replication: Replication) -> Replication:
+def as_it_is(b: Session, replication: Replication) -> Replication:
     """The same, with B's tables as they are now.
 
     Whoever applies must know every unique index that stands in the way of swapped values. Where this is gone on with, the mapping

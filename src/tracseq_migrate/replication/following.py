@@ -77,12 +77,13 @@ class Follower:
     def follow(self) -> None:
         """Follow until it is to stop, or the replication is taken away. Trouble is told and outlived, never raised."""
         pause = _FIRST_PAUSE
+        lost = False
         while not self._stopping():
             try:
                 if not self._once():
                     self._told(Turn("gone"))
                     return
-                pause = _FIRST_PAUSE
+                pause, lost = _FIRST_PAUSE, False
             except _Stop:
                 self._told(Turn("stopped"))
                 return
@@ -91,6 +92,11 @@ class Follower:
             except (Unreachable, SqlFailed, StepFailed) as error:
                 if self._changed():
                     continue  # what was refused was refused for that: it was taken away, or claimed
+                if isinstance(error, Unreachable) and not lost:
+                    # One lost connection is no trouble: whoever claims ends it, and it is made anew.
+                    lost = True
+                    self._wait(_IDLE)
+                    continue
                 said = printable(str(error))
                 self._told(Turn("in trouble", trouble=said))
                 self._complain(said)
@@ -124,6 +130,7 @@ class Follower:
                 self._open(b, "sync: beat") as beats,
             ):
                 self._led = row
+                ownership.pass_fence(writes, name, row.epoch)
                 applier = Applier(reads, sweeps, writes, self._replication, row.direction, row.epoch)
                 beating.begin(
                     beats,
@@ -135,20 +142,22 @@ class Follower:
                     backend_pid=writes.backend_pid,
                 )
                 try:
-                    self._lead(applier, writes, beats)
+                    self._lead(applier, writes, beats, row.epoch)
                 finally:
                     with suppress(SqlFailed, Unreachable):
                         beating.end(beats, name, backend_pid=writes.backend_pid)
                     leading.release(writes, name)
         return True
 
-    def _lead(self, applier: Applier, writes: Session, beats: Session) -> None:
+    def _lead(self, applier: Applier, writes: Session, beats: Session, epoch: int) -> None:
         name = self._replication.name
         beat = _Beat(beats, name, writes.backend_pid, self._told)
         while True:
             if self._stopping():
                 raise _Stop
-            leading.give_way(writes, name, check=self._stop)
+            if leading.give_way(writes, name, check=self._stop):
+                # Whoever led meanwhile was let pass by the fence in place of this one.
+                ownership.pass_fence(writes, name, epoch)
             batch = applier.batch()
             if beat.after(batch):
                 self._stop_if_asked(beats)

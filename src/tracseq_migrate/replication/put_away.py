@@ -19,7 +19,7 @@ from tracseq_migrate.replication.control.naming import PUT_AWAY
 from tracseq_migrate.replication.names import literal, quoted
 from tracseq_migrate.replication.pair import Pair
 
-Kind = Literal["index", "constraint", "foreign key", "trigger", "sequence"]
+Kind = Literal["index", "constraint", "foreign key", "trigger", "sequence", "autovacuum"]
 Side = Literal["a", "b"]
 
 _DEPENDENT = "2BP01"
@@ -211,7 +211,8 @@ def listed(
     rows = session.rows(
         f"SELECT pair, side, kind, name, definition, was FROM {PUT_AWAY}"
         " WHERE replication = $1 AND side = $2 AND ($3::text[] IS NULL OR kind = ANY ($3::text[]))"
-        " ORDER BY pg_catalog.array_position(ARRAY['index', 'constraint', 'foreign key', 'sequence', 'trigger'], kind),"
+        " ORDER BY pg_catalog.array_position("
+        "ARRAY['index', 'constraint', 'foreign key', 'sequence', 'trigger', 'autovacuum'], kind),"
         ' pair COLLATE "C", name COLLATE "C"',
         [replication, side, list(kinds) if kinds is not None else None],
     )

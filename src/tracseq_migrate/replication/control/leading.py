@@ -16,7 +16,6 @@ from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session, SqlFailed, Unreachable
 from tracseq_migrate.printable import printable
 from tracseq_migrate.replication.control.naming import LEAD, SYNC, WANT, lock_number
-from tracseq_migrate.replication.control.tables import installed
 
 _PAUSE = 0.05
 
@@ -60,7 +59,8 @@ def leader(session: Session, replication: str) -> Leader | None:
         return None
     pid, application, address, since = rows[0]
     told = ""
-    if installed(session):
+    # B alone keeps who is at it; on the way back, A is the one that is written.
+    if session.rows("SELECT 1 WHERE pg_catalog.to_regclass($1) IS NOT NULL", [SYNC]):
         named = session.rows(
             f"SELECT leader, host, pid FROM {SYNC} WHERE replication = $1 AND backend_pid = $2",
             [replication, int(pid)],
