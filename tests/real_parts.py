@@ -20,6 +20,8 @@ from pathlib import Path
 
 import pytest
 
+from tracseq_migrate.sandbox.proxies.haproxy import HOLD
+
 Handler = Callable[["Exchange"], None]
 
 
@@ -233,16 +235,37 @@ def haproxy_program() -> str:
 
 
 @contextmanager
-def haproxy(servers: Mapping[str, int], *, check: bool = True) -> Iterator[tuple[str, int]]:
-    """haproxy in front of servers on these ports: the path of its runtime socket, and its own port."""
+def haproxy(
+    servers: Mapping[str, int], *, check: bool = True, hold: bool = True, threads: int = 2
+) -> Iterator[tuple[str, int]]:
+    """haproxy in front of servers on these ports: the path of its runtime socket, and its own port.
+
+    Without ``hold`` it is one that nobody taught to make writes wait.
+    """
     program = haproxy_program()
     [port] = free_ports(1)
     with short_folder() as folder:
         path = folder / "haproxy.sock"
         checked = "check inter 100ms rise 1 fall 2" if check else ""
         lines = "\n".join(f"  server {name} 127.0.0.1:{at} {checked}" for name, at in servers.items())
+        load = f"lua-load {HOLD}" if hold else ""
+        held = (
+            """  acl tracseq_write method POST PUT PATCH DELETE
+  http-request lua.tracseq_hold if tracseq_write
+  http-request track-sc2 path,url_dec,hex table tracseq_writes if tracseq_write
+"""
+            if hold
+            else ""
+        )
+        table = (
+            "backend tracseq_writes\n  stick-table type string len 512 size 10k expire 10s store conn_cur\n"
+            if hold
+            else ""
+        )
         (folder / "haproxy.cfg").write_text(
             f"""global
+  nbthread {threads}
+  {load}
   stats socket {path} mode 600 level admin
   stats socket {folder}/user.sock mode 600 level user
 defaults
@@ -254,8 +277,8 @@ defaults
   timeout server 20s
 frontend public
   bind 127.0.0.1:{port}
-  default_backend gateway
-backend gateway
+{held}  default_backend gateway
+{table}backend gateway
   option httpchk GET /health
 {lines}
 """

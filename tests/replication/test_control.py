@@ -99,22 +99,22 @@ def test_a_claim_raises_the_epoch_on_both_sides_and_ends_the_older_claimer(
 ) -> None:
     with both(installed) as (a, b):
         first = ownership.claim(a, b, NAME, by="first")
-        assert (first.epoch, first.a.epoch, first.b.epoch) == (1, 1, 1)
+        assert first.a.epoch == first.b.epoch == first.epoch > 1
         assert (first.a.backend_pid, first.b.backend_pid) == (a.backend_pid, b.backend_pid)
         with both(installed) as (c, d):
             second = ownership.claim(c, d, NAME, by="second")
-            assert second.epoch == 2
+            assert second.epoch == first.epoch + 1
             assert second.b.claimed_by == "second"
             for ended in (a, b):
                 with pytest.raises(Unreachable):
                     ended.rows("SELECT 1")
             with transaction(d):
-                assert ownership.hold(d, NAME, 2, "forward").owner == "a"
+                assert ownership.hold(d, NAME, second.epoch, "forward").owner == "a"
 
 
 def test_a_claim_leaves_a_stranger_with_the_number_of_a_claimer_that_died(installed: PairOfDatabases) -> None:
     with both(installed) as (a, b), both(installed) as (c, d):
-        ownership.claim(a, b, NAME, by="first")
+        first = ownership.claim(a, b, NAME, by="first")
         # As after a crash: the number belongs to somebody who began later.
         installed.run(
             "a",
@@ -122,7 +122,7 @@ def test_a_claim_leaves_a_stranger_with_the_number_of_a_claimer_that_died(instal
         )
         installed.run("b", f"UPDATE {OWNERSHIP} SET backend_pid = NULL")
         with both(installed) as (e, f):
-            assert ownership.claim(e, f, NAME, by="third").epoch == 2
+            assert ownership.claim(e, f, NAME, by="third").epoch == first.epoch + 1
         assert c.rows("SELECT 1") == [(1,)]
         assert d.rows("SELECT 1") == [(1,)]
 
@@ -136,7 +136,8 @@ def test_who_holds_an_older_epoch_is_displaced(installed: PairOfDatabases) -> No
             ownership.claim(c, d, NAME, by="grace at desk")
             with (
                 pytest.raises(
-                    Displaced, match=r"claimed by grace at desk at .* \(epoch 2; ours was 1\)"
+                    Displaced,
+                    match=rf"claimed by grace at desk at .* \(epoch {epoch + 1}; ours was {epoch}\)",
                 ) as raised,
                 transaction(applier),
             ):
@@ -144,10 +145,10 @@ def test_who_holds_an_older_epoch_is_displaced(installed: PairOfDatabases) -> No
             assert raised.value.exit_code == 8
             assert not applier.in_transaction
             with pytest.raises(Displaced, match="goes forward now, and not back"), transaction(applier):
-                ownership.hold(applier, NAME, 2, "back")
+                ownership.hold(applier, NAME, epoch + 1, "back")
             with pytest.raises(Displaced):
-                ownership.pass_fence(applier, NAME, 1)
-            ownership.pass_fence(applier, NAME, 2)
+                ownership.pass_fence(applier, NAME, epoch)
+            ownership.pass_fence(applier, NAME, epoch + 1)
             row = ownership.read(applier, NAME)
             assert row is not None
             assert row.backend_pid == applier.backend_pid
@@ -155,13 +156,13 @@ def test_who_holds_an_older_epoch_is_displaced(installed: PairOfDatabases) -> No
 
 def test_a_claim_waits_for_a_batch_that_ends_and_ends_one_that_does_not(installed: PairOfDatabases) -> None:
     with both(installed) as (a, b), installed.open("b") as applier:
-        ownership.claim(a, b, NAME, by="first")
+        first = ownership.claim(a, b, NAME, by="first")
         leading.take(applier, NAME, patience=0)
         applier.begin()
-        ownership.hold(applier, NAME, 1, "forward")
+        ownership.hold(applier, NAME, first.epoch, "forward")
         with both(installed) as (c, d):
             # It stands still with its transaction open, as a stopped process does.
-            assert ownership.claim(c, d, NAME, by="second").epoch == 2
+            assert ownership.claim(c, d, NAME, by="second").epoch == first.epoch + 1
             with pytest.raises(Unreachable):
                 applier.commit()
 

@@ -165,7 +165,7 @@ def test_clients_never_see_old_and_new_mixed() -> None:
     switch = world.proxy.switch
 
     class Proxy:
-        def switch(self, to: list[str]) -> None:
+        def switch(self, to: list[str], *, epoch: int | None = None, scope: str = "") -> None:
             switch(to)
             seen.append({world.gateway.effective[name][FLAG] for name in world.proxy.rotation})
             assert not set(world.proxy.rotation) & set(world.gateway.down)

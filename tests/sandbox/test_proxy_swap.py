@@ -18,6 +18,7 @@ import pytest
 
 from tests.sandbox_fixture import Sandbox, bring_up, get, take_down, until
 from tracseq_migrate.adapters.caddy import CaddyProxy
+from tracseq_migrate.adapters.haproxy import HaproxyProxy
 from tracseq_migrate.sandbox.proxies import caddy
 
 pytestmark = pytest.mark.sandbox
@@ -118,6 +119,31 @@ def test_haproxy_swaps_kept_alive_clients_without_a_failure(sandbox: Sandbox) ->
         more(load)
     assert load.failures == []
     assert load.posted > 50
+
+
+def test_writes_wait_for_a_swap_and_reads_do_not(sandbox: Sandbox) -> None:
+    proxy = HaproxyProxy(sandbox.document["proxy"]["socket"], "gateway")
+    until(lambda: proxy.in_rotation() == set(sandbox.instances), "both instances in rotation")
+    assert proxy.holds
+    proxy.switch(["gateway-1"])
+    with Load(sandbox.gateway_url, kept_alive=True).running() as load:
+        more(load)
+        for to in ("gateway-2", "gateway-1"):
+            proxy.hold(["/api/rag"], seconds=5)
+            until(lambda: proxy.writes_in_flight(["/api/rag"]) == 0, "no write to be under way")
+            posted, answered = load.posted, load.ok
+            until(lambda answered=answered: load.ok > answered, "reads to go on")  # type: ignore[misc]
+            time.sleep(0.3)
+            # One that was answered just before may have been noted after.
+            assert load.posted - posted <= CLIENTS
+            assert proxy.writes_in_flight(["/api/rag"]) == 0
+            proxy.switch([to])
+            assert proxy.held() == {"/api/rag"}
+            proxy.release()
+            until(lambda posted=posted: load.posted > posted + CLIENTS, "writes to go on")  # type: ignore[misc]
+            more(load)
+    assert load.failures == []
+    proxy.switch(list(sandbox.instances))
 
 
 def caddy_rotation(sandbox: Sandbox, names: list[str]) -> None:

@@ -7,23 +7,28 @@ Caddy read the address from a small file for each request, and a switch rewrites
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from tracseq_migrate.adapters import durable
 from tracseq_migrate.adapters.http import MAX_BODY
 from tracseq_migrate.adapters.wording import one_line
-from tracseq_migrate.ports import Answer, Unreachable
+from tracseq_migrate.ports import Answer, StaleSwitch, Unreachable
 
 _PRECONDITION_FAILED = 412
 _ATTEMPTS = 4
 _PAUSE = 0.05
+_EPOCHS = "epochs.json"
+_ID = "switched-under"
 _SLOT = re.compile(r"\{file\.(/[^{}]+)\}")
 
 
@@ -87,13 +92,32 @@ class CaddyProxy:
         # ended.
         return count
 
-    def switch(self, to: Sequence[str]) -> None:
-        """As the port says.
+    holds = False
+
+    def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
+        """Refused with `Unreachable`: nothing in Caddy makes a request wait and lets it go on."""
+        raise Unreachable(
+            self._what, f"Caddy cannot make writes wait, so those below {_listed(prefixes)} cannot be held"
+        )
+
+    def release(self) -> None:
+        """Nothing is ever held."""
+
+    def held(self) -> frozenset[str]:
+        return frozenset()
+
+    def writes_in_flight(self, prefixes: Sequence[str]) -> int | None:
+        """None: it counts requests without telling what they ask for."""
+        return None
+
+    def switch(self, to: Sequence[str], *, epoch: int | None = None, scope: str = "") -> None:
+        """As the port says. Epochs are kept where the rotation is: beside the slots, or in the name (``@id``) of the first
+        upstream.
 
         Raises:
-            Unreachable: as the port says; also where an instance of ``to`` is unknown, or the handler is not
-            to be
-                found, or has upstreams that are no instances.
+            Unreachable: as the port says; also where an instance of ``to`` is unknown, or the handler is not to be found,
+                or has upstreams that are no instances.
+            StaleSwitch: as the port says.
             ValueError: ``to`` is empty, which would leave clients with nobody.
         """
         wanted = list(dict.fromkeys(to))
@@ -103,13 +127,53 @@ class CaddyProxy:
         if missing:
             raise self._unknown(missing)
         route = self._route()
-        if self._names(route) == frozenset(wanted):
+        if epoch is None and self._names(route) == frozenset(wanted):
             return
         if route.slots:
-            self._fill(route, wanted)
+            with self._one_by_one(route.slots[0]):
+                self._compared_beside(route.slots[0], epoch, scope)
+                self._fill(route, wanted)
         else:
-            self._change(wanted)
+            self._change(wanted, epoch, scope)
         self._confirm(frozenset(wanted))
+
+    @contextmanager
+    def _one_by_one(self, slot: Path) -> Iterator[None]:
+        """Nobody else who switches by these slots comes in between."""
+        try:
+            lock = os.open(slot.parent, os.O_RDONLY | os.O_CLOEXEC | os.O_DIRECTORY)
+        except OSError as error:
+            raise Unreachable(
+                self._what, f"the folder of its slots cannot be opened: {error.strerror}"
+            ) from error
+        try:
+            until = time.monotonic() + self._timeout
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > until:
+                        raise Unreachable(self._what, "somebody else keeps its slots for switching") from None
+                    time.sleep(_PAUSE)
+            yield
+        finally:
+            os.close(lock)
+
+    def _compared_beside(self, slot: Path, epoch: int | None, scope: str) -> None:
+        """Compare with the epochs in the file beside the slots, and keep this one there."""
+        if epoch is None:
+            return
+        file = slot.with_name(_EPOCHS)
+        try:
+            kept = json.loads(file.read_bytes()) if file.exists() else {}
+            epochs = _compared({str(of): int(at) for of, at in kept.items()}, epoch, scope)
+            durable.replace(file, json.dumps(epochs).encode() + b"\n", like=slot)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it does not have their form"
+            raise Unreachable(
+                self._what, f"{one_line(str(file))} cannot be read or written: {why}"
+            ) from error
 
     def _fill(self, route: _Route, wanted: Sequence[str]) -> None:
         slots = route.slots
@@ -126,21 +190,31 @@ class CaddyProxy:
                 why = f"its slot {one_line(str(slot))} cannot be written: {error.strerror}"
                 raise Unreachable(self._what, why, sent=number > 0) from error
 
-    def _change(self, wanted: Sequence[str]) -> None:
+    def _change(self, wanted: Sequence[str], epoch: int | None, scope: str) -> None:
         for _ in range(_ATTEMPTS):
-            if self._replace(self._tagged(self._route()), wanted):
+            if self._replace(self._tagged(self._route()), wanted, epoch, scope):
                 return
         raise Unreachable(self._what, "its configuration is being changed by somebody else all the time")
 
-    def _replace(self, route: _Route, wanted: Sequence[str]) -> bool:
+    def _replace(self, route: _Route, wanted: Sequence[str], epoch: int | None, scope: str) -> bool:
         """Put the wanted upstreams in place of the list; False where the list is no longer as it was read."""
-        present = {_address(str(each.get("dial"))): each for each in route.upstreams}
-        model = route.upstreams[0] if route.upstreams else {}
+        epochs = _epochs(route.upstreams)
+        if epoch is not None:
+            epochs = _compared(epochs, epoch, scope)
+        plain = [_unnamed(each) for each in route.upstreams]
+        present = {_address(str(each.get("dial"))): each for each in plain}
+        model = plain[0] if plain else {}
         new = [
             present.get(self._dials[name], {**model, "dial": self._dials[name]})
             for name in self._dials
             if name in wanted
         ]
+        if epochs:
+            # Caddy takes no fields of others but this one; the condition below makes comparing and changing one move.
+            new[0] = {
+                **new[0],
+                "@id": _ID + "".join(f"&{quote(of, safe='')}={at}" for of, at in epochs.items()),
+            }
         answer = self._exchange(route.path, "PATCH", {"If-Match": route.tag}, new)
         if answer.status == _PRECONDITION_FAILED:
             return False
@@ -266,6 +340,25 @@ def _routes(node: object, path: str) -> Iterator[_Route]:
     elif isinstance(node, list):
         for index, value in enumerate(node):
             yield from _routes(value, f"{path}/{index}")
+
+
+def _epochs(upstreams: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The epochs of the last switches by scope, as the upstreams' names keep them."""
+    said = "".join(str(each["@id"]) for each in upstreams if str(each.get("@id", "")).startswith(_ID))
+    pairs = parse_qsl(said.removeprefix(_ID), keep_blank_values=True)
+    return {of: int(at) for of, at in pairs if at.isdecimal()}
+
+
+def _unnamed(upstream: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in upstream.items() if key != "@id" or not str(value).startswith(_ID)}
+
+
+def _compared(epochs: Mapping[str, int], epoch: int, scope: str) -> dict[str, int]:
+    """The epochs with this one. Raises `StaleSwitch` where a later one is among them."""
+    last = epochs.get(scope, epoch)
+    if epoch < last:
+        raise StaleSwitch(epoch, last)
+    return {**epochs, scope: epoch}
 
 
 def _address(dial: str) -> str:

@@ -1,4 +1,8 @@
-"""haproxy as the gateway's proxy, by its runtime socket: a switch takes a millisecond and breaks nothing."""
+"""haproxy as the gateway's proxy, by its runtime socket: a switch takes a millisecond and breaks nothing.
+
+What haproxy cannot do by itself, to make writes wait and to compare epochs in one move with a switch, it learns from a small
+Lua file (examples/haproxy/hold.lua), whose commands are asked on the same socket.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +12,22 @@ import socket
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import quote, unquote
 
 from tracseq_migrate.adapters.wording import one_line
-from tracseq_migrate.ports import Unreachable
+from tracseq_migrate.ports import StaleSwitch, Unreachable
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 _STATE_HEADER = "# be_id"
 _MAX_ANSWER = 4 * 1024 * 1024
 _PAUSE = 0.02
+
+_SPEAKS = "tracseq-hold 1"
+"""How the status begins where the Lua file of this form is loaded."""
+_TABLE = "tracseq_writes"
+# What means something in the socket's language cannot be said in it.
+_PREFIX = re.compile(r"/[!#-:=-\[\]-~]*")
+_ROW = re.compile(r"^0x[0-9a-f]+: key=([0-9A-F]*) .*\bconn_cur=(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +101,53 @@ class HaproxyProxy:
                 return int(current)
         raise self._unknown([instance], self._servers())
 
-    def switch(self, to: Sequence[str]) -> None:
-        """Make ``to`` ready, then drain the others, in one write.
+    @property
+    def holds(self) -> bool:
+        """Whether the Lua file is loaded, and the table by which writes are counted is there. Raises `Unreachable`."""
+        text = self._ask(f"tracseq status; show table {_TABLE}")
+        return text.startswith(_SPEAKS) and f"# table: {_TABLE}," in text
+
+    def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
+        """As the port says; haproxy takes 10 seconds at most.
+
+        Raises:
+            Unreachable: as the port says; also where a prefix has letters that cannot be said on the socket.
+        """
+        if not prefixes:
+            return
+        for prefix in prefixes:
+            if not _PREFIX.fullmatch(prefix):
+                raise Unreachable(self._what, f"{one_line(prefix)!r} cannot be the prefix of writes to hold")
+        self._command(f"tracseq hold {seconds:.3f} {' '.join(prefixes)}")
+
+    def release(self) -> None:
+        text = self._ask("tracseq release")
+        if not _lacks_lua(text):
+            self._done(text)
+
+    def held(self) -> frozenset[str]:
+        return frozenset(line.split(" ", 2)[2] for line in self._status() if line.startswith("held "))
+
+    def writes_in_flight(self, prefixes: Sequence[str]) -> int | None:
+        text = self._ask(f"show table {_TABLE} data.conn_cur gt 0")
+        if "No such table" in text:
+            return None
+        if f"# table: {_TABLE}," not in text:
+            raise self._refused(text)
+        # The table's keys are paths in hexadecimal, so that nobody's path can look like another line of it.
+        below = tuple(prefix.encode().hex().upper() for prefix in prefixes)
+        return sum(int(row[2]) for row in _ROW.finditer(text) if row[1].startswith(below))
+
+    def switch(self, to: Sequence[str], *, epoch: int | None = None, scope: str = "") -> None:
+        """Make ``to`` ready, then drain the others, in one move.
 
         A server that its health check has seen dead (it was restarted while drained) must pass a check first,
-        still out of rotation; where it does not within ``settle`` seconds, nothing is switched.
+        still out of rotation; where it does not within ``settle`` seconds, nothing is switched. A haproxy without the
+        Lua file keeps no epochs and compares none; one that was started anew has forgotten them.
 
         Raises:
             Unreachable: as the port says; also where a server of ``to`` is unknown, or does not stay alive.
+            StaleSwitch: as the port says.
             ValueError: ``to`` is empty, which would leave clients with nobody.
         """
         wanted = list(dict.fromkeys(to))
@@ -107,12 +158,26 @@ class HaproxyProxy:
         missing = [name for name in wanted if name not in servers]
         if missing:
             raise self._unknown(missing, servers)
+        status = self._status() if epoch is not None else []
+        if epoch is not None and status:
+            # A stale one shall not even touch the servers' health; what decides is the comparison of the switch itself.
+            last = _epochs(status).get(scope, epoch)
+            if epoch < last:
+                raise StaleSwitch(epoch, last)
         self._revive(wanted, servers, until)
-        others = sorted(set(servers) - set(wanted))
-        self._change(
-            [*(f"{self._server(name)} state ready" for name in wanted)]
-            + [f"{self._server(name)} state drain" for name in others]
-        )
+        if epoch is not None and status:
+            names = " ".join(self._named(name) for name in wanted)
+            said = self._command(
+                f"tracseq switch {self._named(self._backend)} @{quote(scope, safe='')} {epoch} {names}"
+            )
+            if said is not None:
+                raise StaleSwitch(epoch, said)
+        else:
+            others = sorted(set(servers) - set(wanted))
+            self._change(
+                [*(f"{self._server(name)} state ready" for name in wanted)]
+                + [f"{self._server(name)} state drain" for name in others]
+            )
         while (rotation := self.in_rotation()) != frozenset(wanted):
             if time.monotonic() > until:
                 raise Unreachable(
@@ -122,6 +187,34 @@ class HaproxyProxy:
                     sent=True,
                 )
             time.sleep(_PAUSE)
+
+    def _status(self) -> list[str]:
+        """The lines that the Lua file says of itself; none where it is not loaded."""
+        text = self._ask("tracseq status")
+        if _lacks_lua(text):
+            return []
+        lines = text.splitlines()
+        if not lines or lines[0] != _SPEAKS:
+            raise self._refused(text)
+        return lines[1:]
+
+    def _command(self, line: str) -> int | None:
+        """Have one of the Lua file's commands done; the later epoch where it says that this one is stale."""
+        return self._done(self._ask(line))
+
+    def _done(self, text: str) -> int | None:
+        said = text.strip()
+        if said == "done":
+            return None
+        stale = re.fullmatch(r"stale (\d+)", said)
+        if stale:
+            return int(stale[1])
+        if _lacks_lua(text):
+            raise Unreachable(
+                self._what,
+                "cannot make writes wait: its configuration has no `lua-load` of hold.lua (examples/haproxy)",
+            )
+        raise self._refused(text, sent=True)
 
     def _revive(self, wanted: Sequence[str], servers: dict[str, _Server], until: float) -> None:
         """Have all of ``wanted`` well before any of the others is drained, or clients would meet nobody."""
@@ -240,6 +333,16 @@ class HaproxyProxy:
                 self._what, "the socket does not allow changes; it needs `level admin`", sent=sent
             )
         return Unreachable(self._what, f"answered: {said or 'nothing'}", sent=sent)
+
+
+def _lacks_lua(text: str) -> bool:
+    return text.startswith("Unknown command")
+
+
+def _epochs(status: Sequence[str]) -> dict[str, int]:
+    """The epochs of the last switches by scope."""
+    words = [line.split(" ", 2) for line in status if line.startswith("epoch ")]
+    return {unquote(scope.removeprefix("@")): int(epoch) for _, epoch, scope in words}
 
 
 def _left(until: float) -> float:

@@ -12,7 +12,16 @@ from tracseq_migrate.ports.database import Databases, Manifest, TableManifest
 from tracseq_migrate.ports.dumps import Dump, Dumps
 from tracseq_migrate.ports.flags import FlagChange, FlagFile, FlagStore
 from tracseq_migrate.ports.founding import Foundation, Founding
-from tracseq_migrate.ports.gateway import Gateway, GatewayFlags, Proxy, Reading, Rollout, Route, Routes
+from tracseq_migrate.ports.gateway import (
+    Gateway,
+    GatewayFlags,
+    Proxy,
+    Reading,
+    Rollout,
+    Route,
+    Routes,
+    StaleSwitch,
+)
 from tracseq_migrate.ports.http import Answer, Http, Prober, ProbeReport, ProbeTarget, Probing
 from tracseq_migrate.ports.journal import (
     Draft,
@@ -81,6 +90,7 @@ __all__ = [
     "Sessions",
     "Sighting",
     "SqlFailed",
+    "StaleSwitch",
     "TableManifest",
     "Unreachable",
     "changes",

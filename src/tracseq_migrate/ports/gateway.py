@@ -97,6 +97,15 @@ class Gateway(Protocol):
         ...
 
 
+class StaleSwitch(Exception):
+    """A switch was refused: in its scope somebody has switched under a later epoch. The rotation is as it was."""
+
+    def __init__(self, epoch: int, last: int) -> None:
+        super().__init__(f"epoch {epoch} is over: the proxy was switched under epoch {last}")
+        self.epoch = epoch
+        self.last = last
+
+
 class Proxy(Protocol):
     """What stands in front of the gateway's instances."""
 
@@ -108,16 +117,51 @@ class Proxy(Protocol):
         ...
 
     @changes
-    def switch(self, to: Sequence[str]) -> None:
+    def switch(self, to: Sequence[str], *, epoch: int | None = None, scope: str = "") -> None:
         """Give new requests to exactly these instances; requests under way finish where they are.
+
+        Args:
+            epoch: of the claim under which this is done; compared and kept in one move with the switch, in the proxy.
+                None: compares nothing, and leaves what is kept. A proxy that can keep none compares none, nor holds.
+            scope: what the epoch counts, since each thing that is claimed has epochs of its own.
 
         Raises:
             Unreachable: the proxy could not be asked; nothing may be assumed about the rotation.
+            StaleSwitch: in this scope somebody has switched under a later epoch; nothing was changed.
         """
         ...
 
     def in_flight(self, instance: str) -> int | None:
         """Requests under way on an instance; None where this proxy cannot tell."""
+        ...
+
+    @property
+    def holds(self) -> bool:
+        """Whether it can make writes wait, as it runs now. Raises `Unreachable`."""
+        ...
+
+    def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
+        """Make writes (POST, PUT, PATCH, DELETE) whose path begins with one of these prefixes wait from here on.
+
+        They wait no longer than ``seconds`` each, and all go on that long after this call at the latest, whatever became of
+        the caller: nobody has to undo it. Called again it adds prefixes and begins the time anew.
+
+        Raises:
+            Unreachable: the proxy could not be asked, or cannot hold (the reason says what it lacks).
+        """
+        ...
+
+    def release(self) -> None:
+        """Let everything go that waits, and hold nothing more; harmless where nothing is held. Raises `Unreachable`."""
+        ...
+
+    def held(self) -> frozenset[str]:
+        """The prefixes that are held at this moment; empty where it cannot hold. Raises `Unreachable`."""
+        ...
+
+    def writes_in_flight(self, prefixes: Sequence[str]) -> int | None:
+        """Writes below the prefixes that were passed on and are not answered yet, those that wait not counted; None where
+        this proxy cannot tell. Raises `Unreachable`."""
         ...
 
 
@@ -151,8 +195,16 @@ class Rollout(Protocol):
         ...
 
     @changes
-    def commit(self, expect: Mapping[str, bool], *, timeout: float) -> None:
-        """Give the requests to the prepared instances (or reload, where nothing was prepared). Raises `StepFailed`."""
+    def commit(self, expect: Mapping[str, bool], *, timeout: float, epoch: int | None = None) -> None:
+        """Give the requests to the prepared instances (or reload, where nothing was prepared).
+
+        Args:
+            epoch: of whoever switches, where data changes its owner: who switched last under a later one is not overruled.
+
+        Raises:
+            StepFailed: it did not come about.
+            StaleSwitch: somebody has switched under a later epoch.
+        """
         ...
 
     @changes
@@ -160,8 +212,27 @@ class Rollout(Protocol):
         """Drain the old instances, bring them up with the new flags, and put all back into rotation. Raises `StepFailed`."""
         ...
 
+    @property
+    def holds(self) -> bool:
+        """Whether what stands in front can make writes wait for a moment."""
+        ...
+
+    def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
+        """Make writes below these prefixes wait from here on; they are let go after so many seconds whatever happens, so that
+        nothing is left behind that somebody would have to undo. Nothing where nobody `holds`. Raises `Unreachable`."""
+        ...
+
+    def release(self) -> None:
+        """Let them go. Raises `Unreachable`."""
+        ...
+
+    def writes_in_flight(self, prefixes: Sequence[str]) -> int | None:
+        """Writes below the prefixes that the gateway has, and has not answered yet; None where nobody can tell. Raises
+        `Unreachable`."""
+        ...
+
     @changes
-    def abort(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+    def abort(self, expect: Mapping[str, bool], *, timeout: float, epoch: int | None = None) -> None:
         """From any state back to all instances up, in rotation, with what the store declares now (``expect``).
 
         Raises:

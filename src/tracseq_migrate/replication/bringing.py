@@ -28,7 +28,7 @@ from tracseq_migrate.replication.copying import Copied, copy, never
 from tracseq_migrate.replication.copying.progress import Progress
 from tracseq_migrate.replication.names import quoted
 from tracseq_migrate.replication.pair import Direction, Replication
-from tracseq_migrate.replication.reverting import revert
+from tracseq_migrate.replication.reverting import left_behind, revert
 from tracseq_migrate.step import Evidence
 
 CONNECT = 15.0
@@ -303,17 +303,37 @@ def compare_aligned(
     return compare(replication, aligning, tables=only, limit=limit, values=values, check=check)
 
 
+def dependent_rows(
+    sessions: Sessions, replication: Replication, *, patience: float, limit: int
+) -> list[tuple[str, Mapping[str, Any]]]:
+    """Rows of B's own tables that would go with the copied ones, and that nobody declared to be passing: table, row.
+
+    Raises:
+        SqlFailed, Unreachable: B could not be asked.
+    """
+    with sessions.open(replication.database_b, purpose="look", timeout=CONNECT, patience=patience) as b:
+        found: list[tuple[str, Mapping[str, Any]]] = []
+        for each in left_behind(b, replication):
+            rows = b.rows(
+                f"SELECT to_jsonb(c)::text FROM {each.table} AS c WHERE {each.condition} LIMIT {max(limit - len(found), 0)}"
+            )
+            found += [(each.name, json.loads(row)) for (row,) in rows]
+        return found
+
+
 def take_back(
     sessions: Sessions,
     replication: Replication,
     *,
     by: str,
     before: Mapping[str, Any],
+    dependents_too: bool = False,
     told: Callable[[str], None],
 ) -> list[Evidence]:
     """Take capture and copied rows away, and see that both databases are as they were.
 
     Args:
+        dependents_too: as `revert` has it.
         before: the shapes of both catalogs before the first step, by side; empty where they are not known any more.
 
     Raises:
@@ -338,7 +358,11 @@ def take_back(
             # Whoever carries changes over makes way, and finds afterwards that there is nothing left to carry.
             with leading.wanting(b, replication.name, patience=LEAD):
                 gone = revert(
-                    sessions, replication, claim.epoch, check=lambda: None, told=lambda seen: told(seen.text)
+                    sessions,
+                    replication,
+                    claim.epoch,
+                    dependents_too=dependents_too,
+                    told=lambda seen: told(seen.text),
                 )
             evidence.append(
                 Evidence(

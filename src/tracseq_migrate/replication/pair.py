@@ -111,7 +111,7 @@ class Edge:
     table: str
     """The table that has the foreign key, for people."""
     column: str
-    then: Literal["stays", "moves", "dropped"]
+    then: Literal["stays", "moves", "dropped", "passing"]
     reason: str
 
 

@@ -18,7 +18,7 @@ from tracseq_migrate.replication.building import named
 from tracseq_migrate.replication.control import ownership, tables
 from tracseq_migrate.replication.control.naming import ASIDE, CHUNK
 from tracseq_migrate.replication.copying import untold
-from tracseq_migrate.replication.copying.preparing import dependents, locked
+from tracseq_migrate.replication.copying.preparing import Dependents, dependents, locked
 from tracseq_migrate.replication.copying.progress import Progress
 from tracseq_migrate.replication.crew import end_leftovers, nothing
 from tracseq_migrate.replication.names import listed, quoted
@@ -50,12 +50,17 @@ def revert(
     replication: Replication,
     epoch: int,
     *,
+    dependents_too: bool = False,
     check: Callable[[], None] = nothing,
     told: Callable[[Progress], None] = untold,
 ) -> Reverted:
     """Leave A and B as they were before the replication was installed, but for what people wrote on A meanwhile.
 
     Harmless where little or nothing was done, and to call again after it was interrupted anywhere.
+
+    Args:
+        dependents_too: somebody accepted that rows of B's own tables go which refer to copied ones. Those behind an edge that
+            the mapping declares as ``passing`` go anyway.
 
     Raises:
         StepFailed: B owns the rows; rows of other tables on B refer to copied ones; a table is locked by others for too long.
@@ -73,8 +78,12 @@ def revert(
         sessions.open(replication.database_b, purpose="revert", timeout=15.0) as b,
     ):
         installed = tables.installed(b)
+        # A as well: where the way back was given up for good, A alone knows that B owns the rows.
+        for session in (a, b):
+            _ours_to_undo(session, replication)
         if installed:
-            _ours_to_undo(b, replication)
+            # Refused before anything is touched: what records changes must stay, as long as they are carried over.
+            _refused(b, replication, dependents_too)
         for session in (a, b):
             end_leftovers(session, replication.name)
         for pair in replication.pairs:
@@ -92,7 +101,7 @@ def revert(
             )
             if chunks:
                 tell("copied rows")
-                locked(b, lambda: _emptied(b, replication, epoch), check)
+                locked(b, lambda: _emptied(b, replication, epoch, dependents_too), check)
             objects += _put_back(a, b, replication, epoch, tell, check)
         for pair in replication.pairs:
             for ids in pair.ids:
@@ -105,30 +114,48 @@ def revert(
     return Reverted(int(rows), tuple(objects), time.monotonic() - began)
 
 
-def _ours_to_undo(b: Session, replication: Replication) -> None:
-    found = ownership.read(b, replication.name)
+def _ours_to_undo(session: Session, replication: Replication) -> None:
+    found = ownership.read(session, replication.name)
     if found is not None and found.owner != "a":
         raise StepFailed(
-            f"{b.what}: it owns the rows of {replication.name}, or is about to (owner {found.owner},"
-            f" direction {found.direction})",
+            f"{session.what}: {replication.database_b} owns the rows of {replication.name}, or is about to"
+            f" (owner {found.owner}, direction {found.direction})",
             hint="The copied rows are the only ones now. Roll the cutover back first.",
         )
 
 
-def _emptied(b: Session, replication: Replication, epoch: int) -> None:
+def left_behind(b: Session, replication: Replication) -> list[Dependents]:
+    """The rows of B's own tables that refer to copied ones, and that nobody declared to be worth nothing without them."""
+    moved = {pair.b.name for pair in replication.pairs}
+    return [
+        each
+        for pair in replication.pairs
+        for each in dependents(b, pair, pair.owned_b)
+        if each.name not in moved
+        and not any(edge.then == "passing" and edge.table == each.name for edge in pair.edges)
+    ]
+
+
+def _refused(b: Session, replication: Replication, dependents_too: bool) -> None:
+    for each in [] if dependents_too else left_behind(b, replication):
+        raise StepFailed(
+            f"{b.what}: {each.rows} rows of {each.table} refer to copied rows of {each.of}, which are to be removed",
+            hint=f"Look at those rows of {each.table}: they were written on the new side. Remove them, then roll back again;"
+            " or `tracseq-migrate rollback WEEK --accept-loss` writes them to a file, and removes them.",
+        )
+
+
+def _emptied(b: Session, replication: Replication, epoch: int, dependents_too: bool) -> None:
     """Take the copied rows out, and give back the seeded ones; all of it or nothing."""
     with transaction(b):
         b.execute("SET LOCAL lock_timeout = '1s'")
         ownership.hold(b, replication.name, epoch, "forward")
+        _refused(b, replication, dependents_too)
         for pair in replication.pairs:
             put_away.foreign_keys(b, replication.name, pair)
         for pair in replication.pairs:
-            for table, count in dependents(b, pair, pair.owned_b):
-                raise StepFailed(
-                    f"{b.what}: {count} rows of {table} refer to copied rows of {pair.b.name}, which are to be removed",
-                    hint=f"Look at those rows of {table}: they were written on the new side while the old one owned the"
-                    " data. Remove them, then roll back again.",
-                )
+            for each in dependents(b, pair, pair.owned_b):
+                b.execute(f"DELETE FROM {each.table} AS c WHERE {each.condition}")
         whole = [pair for pair in replication.pairs if pair.owned_b == "true"]
         for pair in replication.pairs:
             if pair not in whole:

@@ -100,7 +100,7 @@ def carry_out(
         StepFailed: something did not come about. The store may be written and the rotation changed.
     """
     began = ctx.clock.monotonic()
-    probing = ctx.prober.start(_probe_targets(ctx, flip.expect), rate=PROBES_A_SECOND)
+    probing = ctx.prober.start(probe_targets(ctx, flip.expect), rate=PROBES_A_SECOND)
     try:
         try:
             ctx.rollout.unfinished()  # who cannot be asked cannot be switched: better known before anything is written
@@ -237,6 +237,7 @@ def clear_up(ctx: StepContext, flip: Flip) -> None:
             ctx.flags.write(flip.entries, expected=now.digest)
 
 
-def _probe_targets(ctx: StepContext, expect: Mapping[str, bool]) -> list[ProbeTarget]:
+def probe_targets(ctx: StepContext, expect: Mapping[str, bool]) -> list[ProbeTarget]:
+    """What is asked all the time while flags change, to measure what clients notice."""
     prefixes = [ctx.routes[flag].prefix for flag in expect if flag in ctx.routes]
     return [ProbeTarget("gateway", "/health"), *(ProbeTarget("gateway", prefix) for prefix in prefixes)]

@@ -86,9 +86,11 @@ def write(state: State, proxy_binary: Path | None) -> list[Program]:
         text = haproxy.configuration(
             port=state.ports["gateway"],
             socket=state.proxy_socket,
+            hold=layout.run / haproxy.HOLD.name,
             instances={name: state.ports[name] for name in state.instances},
         )
         (layout.run / "haproxy.cfg").write_text(text, "utf-8")
+        (layout.run / haproxy.HOLD.name).write_bytes(haproxy.HOLD.read_bytes())
     elif state.proxy == "caddy":
         text = caddy.configuration(
             port=state.ports["gateway"],

@@ -114,7 +114,7 @@ def test_b_is_not_emptied_once_it_owns_the_rows(pair_of_databases: PairOfDatabas
     copy(databases.sessions, moved, epoch)
     databases.run("b", "UPDATE tracseq_migrate.ownership SET owner = 'b', direction = 'back'")
 
-    with pytest.raises(StepFailed, match="it owns the rows of move"):
+    with pytest.raises(StepFailed, match="owns the rows of move"):
         revert(databases.sessions, moved, epoch)
 
     assert databases.rows("b", "SELECT count(*) FROM people") == [(301,)]

@@ -10,6 +10,7 @@ import pytest
 
 from tests.replication.cutover.lab import Door, moved, opened, writing, wrong
 from tests.replication.databases import PairOfDatabases
+from tracseq_migrate.errors import Residue
 from tracseq_migrate.replication.cutover import cut_over, recover
 from tracseq_migrate.replication.following import Follower, Who
 
@@ -31,7 +32,8 @@ def test_there_and_back_and_there_again_while_people_write(pair_of_databases: Pa
     moved(pair_of_databases)
     door = Door()
     with writing(pair_of_databases, door) as writers:
-        for direction, side in (("forward", "b"), ("back", "a"), ("forward", "b")):
+        ways: list[tuple[Direction, str]] = [("forward", "b"), ("back", "a"), ("forward", "b")]
+        for direction, side in ways:
             _over(pair_of_databases, door, direction)
             writers.until(100)
             assert door.side == side
@@ -157,7 +159,8 @@ def test_a_follower_goes_on_in_whichever_direction(pair_of_databases: PairOfData
     door = Door()
     try:
         with writing(pair_of_databases, door) as writers:
-            for direction in ("forward", "back"):
+            ways: tuple[Direction, Direction] = ("forward", "back")
+            for direction in ways:
                 _over(pair_of_databases, door, direction)
                 other = "a" if door.side == "b" else "b"
                 table, key, _ = writers.TABLES[other]
@@ -172,3 +175,20 @@ def test_a_follower_goes_on_in_whichever_direction(pair_of_databases: PairOfData
         thread.join(30)
     assert wrong(pair_of_databases, writers, "a") == []
     assert not [turn for turn in turns if turn not in ("leads", "stands by", "stopped")]
+
+
+def test_an_opening_that_its_server_lost_is_for_a_person(pair_of_databases: PairOfDatabases) -> None:
+    moved(pair_of_databases)
+    door = Door()
+    _over(pair_of_databases, door, "forward")
+    # As after a failover of B to a standby that had not seen its last transactions.
+    pair_of_databases.run(
+        "b",
+        "UPDATE tracseq_migrate.ownership SET owner = 'a', direction = 'forward';"
+        ' ALTER TABLE members ENABLE ALWAYS TRIGGER "tracseq_migrate_fence_lab$members";'
+        ' ALTER TABLE members DISABLE TRIGGER "tracseq_migrate_capture_lab$members"',
+    )
+    with pytest.raises(Residue, match="does not know it any more"):
+        recover(
+            pair_of_databases.sessions, [opened(pair_of_databases.sessions)], "forward", door, by="the next"
+        )

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from tracseq_migrate.ports import GatewayFlags, Reading, Unreachable
+from tracseq_migrate.ports import GatewayFlags, Reading, StaleSwitch, Unreachable
 
 _TRUE = frozenset({"true", "1", "yes", "on", "t", "y"})
 
 
 class MemoryProxy:
-    """`Proxy` over a set of names. ``down`` says why it does not answer (empty: it does); ``requests`` are in flight."""
+    """`Proxy` over a set of names. ``down`` says why it does not answer (empty: it does); ``requests`` are in flight.
+
+    ``writes`` are the paths of writes in flight, one an element; ``holds`` may be set to false, as of a proxy that cannot.
+    """
 
     kind = "memory"
 
-    def __init__(self, instances: Iterable[str]) -> None:
+    def __init__(self, instances: Iterable[str], *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._instances = tuple(instances)
         self.rotation = frozenset(self._instances)
         self.requests: dict[str, int] = {}
         self.switches: list[tuple[str, ...]] = []
         self.down = ""
+        self.holds = True
+        self.writes: list[str] = []
+        self.epochs: dict[str, int] = {}
+        self._monotonic = monotonic
+        self._held: frozenset[str] = frozenset()
+        self._until = 0.0
 
     def in_rotation(self) -> frozenset[str]:
         self._ask()
         return self.rotation
 
-    def switch(self, to: Sequence[str]) -> None:
+    def switch(self, to: Sequence[str], *, epoch: int | None = None, scope: str = "") -> None:
         if not to:
             raise ValueError("a proxy cannot be switched to no instance at all")
         self._ask()
         for name in to:
             self._known(name)
+        if epoch is not None:
+            last = self.epochs.get(scope, epoch)
+            if epoch < last:
+                raise StaleSwitch(epoch, last)
+            self.epochs[scope] = epoch
         self.switches.append(tuple(to))
         self.rotation = frozenset(to)
 
@@ -38,6 +53,25 @@ class MemoryProxy:
         self._ask()
         self._known(instance)
         return self.requests.get(instance, 0)
+
+    def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
+        self._ask()
+        if not self.holds:
+            raise Unreachable("proxy", "cannot hold writes")
+        self._held = self.held() | frozenset(prefixes)
+        self._until = self._monotonic() + seconds
+
+    def release(self) -> None:
+        self._ask()
+        self._held = frozenset()
+
+    def held(self) -> frozenset[str]:
+        self._ask()
+        return self._held if self._monotonic() < self._until else frozenset()
+
+    def writes_in_flight(self, prefixes: Sequence[str]) -> int | None:
+        self._ask()
+        return sum(path.startswith(tuple(prefixes)) for path in self.writes) if self.holds else None
 
     def _ask(self) -> None:
         if self.down:

@@ -83,6 +83,10 @@ def claim(a: Session, b: Session, replication: str, *, by: str, patience: float 
     try:
         # A's row is always locked first, so that two claimers cannot wait for each other.
         epoch = 1 + max(_locked(session, replication, until) for session in (a, b))
+        if all(_never_claimed(session, replication) for session in (a, b)):
+            # A replication that was taken away and begun anew must not go through the numbers of its earlier life again: whoever
+            # slept since then, and what stands in front of the tables, know those.
+            epoch = max(epoch, _began(a))
         for session in (a, b):
             session.execute(
                 f"UPDATE {OWNERSHIP} SET epoch = $2, backend_pid = pg_catalog.pg_backend_pid(), claimed_by = $3,"
@@ -189,6 +193,20 @@ def _locked(session: Session, replication: str, until: float) -> int:
                 hint="Its tables of control are made when its week runs.",
             )
         return int(rows[0][0])
+
+
+def _never_claimed(session: Session, replication: str) -> bool:
+    return bool(
+        session.rows(
+            f"SELECT 1 FROM {OWNERSHIP} WHERE replication = $1 AND claimed_at IS NULL", [replication]
+        )
+    )
+
+
+def _began(session: Session) -> int:
+    """Seconds of the server's clock: more than anybody claims in them."""
+    ((seconds,),) = session.rows("SELECT extract(epoch FROM pg_catalog.clock_timestamp())::bigint")
+    return int(seconds)
 
 
 def _end_claimer(session: Session, replication: str, until: float) -> None:

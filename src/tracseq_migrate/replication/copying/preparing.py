@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tracseq_migrate.errors import StepFailed
+from tracseq_migrate.frozen import frozen
 from tracseq_migrate.ports.sql import Session, SqlFailed, transaction
 from tracseq_migrate.replication import capture, put_away
 from tracseq_migrate.replication.blockers import blockers
@@ -158,7 +159,7 @@ def _seeds(b: Session, replication: str, pair: Pair) -> None:
         )
     if not taken:
         return
-    for table, count in dependents(b, pair, taken):
+    for table, count in ((each.table, each.rows) for each in dependents(b, pair, taken)):
         raise StepFailed(
             f"{b.what}: {count} rows of {table} refer to rows of {pair.b.name} that were seeded and would be replaced",
             hint=f"Remove those rows of {table}, or keep the seeded ones (`then: keep`).",
@@ -172,11 +173,25 @@ def _seeds(b: Session, replication: str, pair: Pair) -> None:
     b.execute(f"DELETE FROM {pair.b.relation} AS b WHERE {taken}")
 
 
-def dependents(b: Session, pair: Pair, which: str) -> list[tuple[str, int]]:
+@frozen
+class Dependents:
+    """Rows of another table that refer to rows of a pair's table on B: how many of ``table``, whose name for people is ``name``.
+
+    ``condition`` says which, over the alias ``c``.
+    """
+
+    table: str
+    name: str
+    of: str
+    rows: int
+    condition: str
+
+
+def dependents(b: Session, pair: Pair, which: str) -> list[Dependents]:
     """Tables outside of the set whose rows refer to those rows of B's table, by foreign keys that are there now."""
     keys = b.rows(
         """
-        SELECT pg_catalog.format('%I.%I', n.nspname, c.relname),
+        SELECT pg_catalog.format('%I.%I', n.nspname, c.relname), n.nspname::text, c.relname::text,
                ARRAY(SELECT t.attname::text FROM pg_catalog.unnest(k.conkey) WITH ORDINALITY AS o(number, place)
                      JOIN pg_catalog.pg_attribute t ON t.attrelid = k.conrelid AND t.attnum = o.number ORDER BY o.place),
                ARRAY(SELECT t.attname::text FROM pg_catalog.unnest(k.confkey) WITH ORDINALITY AS o(number, place)
@@ -189,13 +204,13 @@ def dependents(b: Session, pair: Pair, which: str) -> list[tuple[str, int]]:
         [pair.b.relation],
     )
     found = []
-    for table, columns, referenced in keys:
+    for table, schema, plain, columns, referenced in keys:
         joined = " AND ".join(
             f"c.{quoted(own)} = b.{quoted(other)}" for own, other in zip(columns, referenced, strict=True)
         )
-        ((count,),) = b.rows(
-            f"SELECT count(*) FROM {table} AS c WHERE EXISTS (SELECT FROM {pair.b.relation} AS b WHERE ({joined}) AND ({which}))"
-        )
+        condition = f"EXISTS (SELECT FROM {pair.b.relation} AS b WHERE ({joined}) AND ({which}))"
+        ((count,),) = b.rows(f"SELECT count(*) FROM {table} AS c WHERE {condition}")
         if count:
-            found.append((str(table), int(count)))
+            name = f"{schema}.{plain}" if schema != "public" else str(plain)
+            found.append(Dependents(str(table), name, pair.b.name, int(count), condition))
     return found

@@ -91,11 +91,14 @@ class Moving:
 
     def open(self) -> bool:
         """Whether the destination takes writes, as its owner. Raises `Residue` where only some of its tables do."""
-        fence = self._fence(self.destination, self.destination_side)
         states = {
             capture.state(self.destination, self.replication, pair, self.destination_side)
             for pair in self._each()
         }
+        if "enabled" not in states:
+            # Capture and fence turn in one transaction. Its fences may be up on some tables only: `arm` was broken off.
+            return False
+        fence = self._fence(self.destination, self.destination_side)
         if not fence and states == {"enabled"}:
             return True
         if not fence and "enabled" in states:
@@ -104,6 +107,11 @@ class Moving:
                 f"some of its tables record their changes, and some do not ({sorted(states)})",
             )
         return False
+
+    def was_open(self) -> bool:
+        """Whether the origin's row says that the destination had been opened."""
+        row = ownership.read(self.origin, self.replication.name)
+        return row is not None and (row.owner, row.direction) == (self._new_owner, self.turned)
 
     def _fence(self, session: Session, side: Side) -> bool:
         states = {capture.fence_state(session, self.replication, pair, side) for pair in self._each()}
@@ -227,12 +235,12 @@ class Moving:
     def unfence(self) -> None:
         """Let the origin take writes again, as its owner; its log goes on as if nothing had been."""
         session = self.origin
-        for pair in self._each():
-            with transaction(session):
-                ownership.hold(session, self.replication.name, self.epoch, self.direction, alone=True)
+        # In one transaction: fences that are up on some tables only are what nobody can recover from.
+        with transaction(session):
+            ownership.hold(session, self.replication.name, self.epoch, self.direction, alone=True)
+            for pair in self._each():
                 capture.enable(session, self.replication, pair, self.origin_side)
                 capture.disable_fence(session, self.replication, pair, self.origin_side)
-        with transaction(session):
             for thing in put_away.listed(
                 session, self.replication.name, self.origin_side, kinds=("trigger",)
             ):

@@ -84,6 +84,8 @@ def recover(
         for move in moves:
             if opened[move] and not fenced[move]:
                 _fence_again(move)
+            if not opened[move] and move.was_open():
+                _lost_opening(move)
         if not any(opened.values()) and not all(fenced.values()):
             _aborted(moves, fenced, front, epoch, at)
             return Recovered("aborted", found, epoch)
@@ -133,6 +135,16 @@ def _aborted(
     at("recovery: unfenced")
     front.turn_back(epoch)
     at("recovery: turned back")
+
+
+def _lost_opening(move: Moving) -> None:
+    """The origin knows that the destination had opened, and the destination does not: what was written there may be gone."""
+    raise Residue(
+        f"{move.destination.what}: it owned the rows of {move.replication.name}, and does not know it any more (was another"
+        " server promoted, or a backup restored?)",
+        state="Both sides refuse writes. What was acknowledged on the new side since the cutover may be missing there.",
+        hint="Find the server, or the backup, that has those writes; then resume.",
+    )
 
 
 def _fence_again(move: Moving) -> None:

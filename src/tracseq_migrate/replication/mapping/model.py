@@ -105,9 +105,10 @@ class Edge(Written):
     """The table that has the foreign key."""
     column: Word
     """Its column, or the first of them."""
-    then: Literal["stays", "moves", "dropped"]
+    then: Literal["stays", "moves", "dropped", "passing"]
     """stays: it goes on pointing at A's row, which is no longer kept up; moves: another mapping moves it; dropped: a script of
-    the plan drops the constraint."""
+    the plan drops the constraint; passing: its rows are worth nothing elsewhere, and those of B's go when moved rows are taken
+    back."""
     because: Reason
     """Why that is right."""
 

@@ -29,15 +29,26 @@ class Reload(ABC):
     def prepare(self, expect: Mapping[str, bool], *, timeout: float) -> Sequence[str]:
         return ()
 
-    def commit(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+    def commit(self, expect: Mapping[str, bool], *, timeout: float, epoch: int | None = None) -> None:
         self._reload(expect, self._clock.monotonic() + timeout)
 
     def finish(self, expect: Mapping[str, bool], *, timeout: float) -> None:
         """The commit took every instance along, so only what is still behind is reloaded: normally none."""
         self._reload(expect, self._clock.monotonic() + timeout)
 
-    def abort(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+    def abort(self, expect: Mapping[str, bool], *, timeout: float, epoch: int | None = None) -> None:
         self._reload(expect, self._clock.monotonic() + timeout)
+
+    holds = False
+
+    def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
+        return  # nobody is there who could
+
+    def release(self) -> None:
+        return  # nothing is held
+
+    def writes_in_flight(self, prefixes: Sequence[str]) -> int | None:
+        return None
 
     def forecast(self) -> str:
         last = (

@@ -63,13 +63,14 @@ class ProxySwap:
             ready = group
         return ready
 
-    def commit(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+    def commit(self, expect: Mapping[str, bool], *, timeout: float, epoch: int | None = None) -> None:
         ready = self._having(expect)
         if not ready:
             raise StepFailed(
                 "no instance of the gateway has the expected flags, so there is nothing to swap to"
             )
-        self._switch(ready)
+        # Each set of flags is claimed apart from the others, so its epochs are compared with each other only.
+        self._switch(ready, epoch, scope=" ".join(sorted(expect)))
 
     def finish(self, expect: Mapping[str, bool], *, timeout: float) -> None:
         deadline = self._clock.monotonic() + timeout
@@ -79,11 +80,26 @@ class ProxySwap:
                 self._renew(name, expect, deadline)
         self._switch(self._gateway.instances)
 
-    def abort(self, expect: Mapping[str, bool], *, timeout: float) -> None:
+    def abort(self, expect: Mapping[str, bool], *, timeout: float, epoch: int | None = None) -> None:
         deadline = self._clock.monotonic() + timeout
         self.prepare(expect, timeout=timeout)
-        self.commit(expect, timeout=timeout)
+        self.commit(expect, timeout=timeout, epoch=epoch)
         self.finish(expect, timeout=max(1.0, deadline - self._clock.monotonic()))
+
+    @property
+    def holds(self) -> bool:
+        return self._proxy.holds
+
+    def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
+        if self._proxy.holds:
+            self._proxy.hold(prefixes, seconds=seconds)
+
+    def release(self) -> None:
+        if self._proxy.holds:
+            self._proxy.release()
+
+    def writes_in_flight(self, prefixes: Sequence[str]) -> int | None:
+        return self._proxy.writes_in_flight(prefixes) if self._proxy.holds else None
 
     def _having(self, expect: Mapping[str, bool]) -> list[str]:
         """The instances that have exactly the expected flags now, asked on their own addresses."""
@@ -139,11 +155,12 @@ class ProxySwap:
             patience=STARTED_ANEW,
         )
 
-    def _switch(self, names: Sequence[str]) -> None:
-        if not names or self._rotation() == frozenset(names):
+    def _switch(self, names: Sequence[str], epoch: int | None = None, *, scope: str = "") -> None:
+        # Under an epoch it is said again, though nothing changes by it: an earlier epoch must not switch after this.
+        if not names or (epoch is None and self._rotation() == frozenset(names)):
             return
         try:
-            self._proxy.switch(names)
+            self._proxy.switch(names, epoch=epoch, scope=scope)
         except Unreachable as error:
             raise StepFailed(
                 f"the proxy could not be told to use {', '.join(names)}: {error.why}", unknown=True

@@ -17,6 +17,7 @@ global
     maxconn 2000
     stats socket {socket} mode 600 level admin
     stats timeout 1m
+    lua-load {hold}
     hard-stop-after 5s
 
 defaults
@@ -36,7 +37,14 @@ defaults
 
 frontend public
     bind 127.0.0.1:{port}
+    # Writes wait for the moment in which data changes its owner; then they are counted by their path, until they are answered.
+    acl tracseq_write method POST PUT PATCH DELETE
+    http-request lua.tracseq_hold if tracseq_write
+    http-request track-sc2 path,url_dec,hex table tracseq_writes if tracseq_write
     default_backend {backend}
+
+backend tracseq_writes
+    stick-table type string len 512 size 100k expire 10s store conn_cur
 
 backend {backend}
     balance roundrobin
@@ -47,16 +55,23 @@ backend {backend}
 """
 
 
-def configuration(*, port: int, socket: Path, instances: Mapping[str, int]) -> str:
+HOLD = Path(__file__).with_name("hold.lua")
+"""What makes writes wait; haproxy reads a copy beside its configuration."""
+
+
+def configuration(*, port: int, socket: Path, hold: Path, instances: Mapping[str, int]) -> str:
     """The text of haproxy.cfg.
 
     Args:
         port: where clients come in.
-        socket: the runtime socket, on which servers are drained and made ready.
+        socket: the runtime socket, on which servers are drained and made ready, and writes held.
+        hold: the copy of `HOLD`.
         instances: name and port of each gateway instance; the names are the servers' names.
     """
     servers = "\n".join(f"    server {name} 127.0.0.1:{number}" for name, number in instances.items())
-    return _CONFIGURATION.format(port=port, socket=_quoted(socket), backend=BACKEND, servers=servers)
+    return _CONFIGURATION.format(
+        port=port, socket=_quoted(socket), hold=_quoted(hold), backend=BACKEND, servers=servers
+    )
 
 
 def _quoted(path: Path) -> str:

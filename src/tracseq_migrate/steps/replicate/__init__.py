@@ -357,22 +357,32 @@ class ReplicateStep(Step):
         return Adopted(Found.DONE, "every table follows its source", undo, unsure, evidence)
 
     def losses(self, ctx: StepContext, undo: Undo) -> list[Loss]:
-        """Rows of the new side that nobody brought there from the old one: somebody wrote them."""
+        """Rows of the new side that nobody brought there from the old one: somebody wrote them. And what the new side has of its
+        own about rows that came, unless the mapping says that it is passing."""
         import json
 
-        from tracseq_migrate.replication.bringing import look, rows_of
+        from tracseq_migrate.replication.bringing import dependent_rows, look, rows_of
 
         try:
             seen = look(ctx.sessions, undo["replication"], self.from_, self.to, patience=ctx.remaining(10.0))
-            if not seen.following:
-                return []  # as long as it is being copied, the applier is the only one who could have written there
+            if seen.nothing:
+                return []
             replication = self._as_begun(ctx, undo)
+            own = dependent_rows(ctx.sessions, replication, patience=ctx.remaining(), limit=_MOST_LOSSES)
+            dependent = [
+                Loss(f"{self.to}.{table}", "inserted", json.dumps(row.get("id"), default=str), row)
+                for table, row in own
+            ]
+            if not seen.following:
+                # As long as it is being copied, the applier is the only one who could have written there. And where the new side
+                # is the owner, all of it goes back before this step does.
+                return dependent
             comparison = self._compared(ctx, replication, limit=_MOST_LOSSES)
         except (SqlFailed, StepFailed) as error:
             raise Unreachable(f"what {self.to} has of its own", str(error)) from error
         if comparison.verdict == "unknown":
             raise Unreachable(f"what {self.to} has of its own", "the two sides could not be compared exactly")
-        found: list[Loss] = []
+        found = dependent
         for table in comparison.tables:
             written = [each for each in table.differences if each.kind in ("extra", "different")]
             if not written:
@@ -405,6 +415,7 @@ class ReplicateStep(Step):
                 self._as_begun(ctx, undo),
                 by=self._by(ctx),
                 before=self._shapes(ctx, undo),
+                dependents_too=ctx.accept_loss,
                 told=told.progress,
             )
         )
