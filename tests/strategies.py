@@ -94,6 +94,20 @@ BODIES: Mapping[str, st.SearchStrategy[Any]] = {
         ),
         _with({"run": _argv, "verify": _argv, "irreversible": sentences}, probe=_argv),
     ),
+    "cutover": st.builds(
+        lambda mappings, flags, more: {
+            "replications": [
+                {"from": "main", "to": name, "mapping": mapping} for mapping, name in mappings.items()
+            ],
+            "flags": dict.fromkeys(flags, True),
+            **more,
+        },
+        st.sampled_from([{"users": "auth"}, {"samples": "samples"}, {"users": "auth", "samples": "samples"}]),
+        _flags,
+        _with(
+            {}, write_gap=times, order=st.sampled_from(["auto", "hold", "reload"]), accept_gap=st.booleans()
+        ),
+    ),
     "flags": st.builds(lambda flags: {"set": dict.fromkeys(flags, True), "writes": "stranded"}, _flags),
     "http": _with(
         {"target": st.sampled_from(["gateway", *SERVICES]), "path": _paths},

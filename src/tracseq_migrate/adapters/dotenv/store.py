@@ -212,7 +212,15 @@ class DotenvFlagStore:
         for copy in self._copies():
             before, after = copy.name.removesuffix(".before")[-25:].split("-")
             # A copy that is not whole was cut off itself, before the file was touched.
-            if now not in (before, after) and _digest(copy.read_bytes())[:12] == before:
+            if now in (before, after):
+                continue
+            try:
+                whole = _digest(copy.read_bytes())[:12] == before
+            except FileNotFoundError:
+                return (
+                    copy  # its writer has just come to the end: what was read of the file may be half of it
+                )
+            if whole:
                 return copy
         return None
 
