@@ -30,12 +30,13 @@ setup: $(STAMP) ## a virtual environment with everything, and haproxy where it m
 demo: setup ## a whole small TracSeq: weeks 1 and 2 there and back, and the log (about 2 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
 
-# Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together.
 demo-full: setup ## data: users and samples come to life in their services' databases under load, and are compared (about 2 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo-full.sh
 
+# Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together. Files go in
+# their own order: those with few tests are the long ones, and must not come last.
 test: setup ## every test, on real PostgreSQL, a real proxy and real processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-quick: $(STAMP) ## the tests that need no sandbox
 	$(BIN)/python -m pytest -m 'not sandbox'

@@ -279,7 +279,7 @@ def test_adopting_takes_what_is_deployed(pair_of_databases: PairOfDatabases) -> 
 
 @pytest.mark.parametrize(
     ("pair_of_databases", "superuser"),
-    [(COMBINATIONS[0], True), (COMBINATIONS[0], False), (COMBINATIONS[1], False)],
+    [(COMBINATIONS[0], True), (COMBINATIONS[1], False)],
     indirect=["pair_of_databases"],
 )
 def test_a_database_and_its_role_are_made_and_go_again(
