@@ -73,6 +73,10 @@ def test_a_restore_into_a_new_database_proves_the_rows(
     step = RealBench(
         {"backup": {"databases": ["b"], "prove": "restore", "through": "admin"}}, dsns, dumps=kept
     )
+    without = RealBench({"backup": {"databases": ["b"], "prove": "restore"}}, dsns, dumps=kept)
+    refused = [each for each in without.concerns() if each.verdict == "fail"]
+    assert [(" CREATEDB;" in each.remedy) for each in refused] == [True]
+    assert [each for each in step.concerns() if each.verdict != "pass"] == []
     step.prepare()
     done = step.step.apply(step.ctx(), step.undo)
     told = [each.text for each in getattr(done, "measured", ())]

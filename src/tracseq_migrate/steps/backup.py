@@ -87,7 +87,31 @@ class BackupStep(Step):
                 concerns.append(Concern(question, "unknown", str(error)))
         if short := self._short(ctx, needed):
             concerns.append(Concern("the backups have room", "fail", short, _ROOM))
+        if self.prove == "restore":
+            concerns += [self._may_restore(ctx, through) for through in self._restores_through()]
         return concerns
+
+    def _restores_through(self) -> tuple[str, ...]:
+        return (self.through,) if self.through else self.databases
+
+    def _may_restore(self, ctx: StepContext, through: str) -> Concern:
+        question = f"a backup can be restored into a new database, through {through}"
+        try:
+            with ctx.sessions.open(through, purpose="preflight", timeout=ctx.remaining(_LOOK)) as session:
+                ((may, role),) = session.rows(
+                    "SELECT rolcreatedb OR rolsuper, pg_catalog.quote_ident(rolname)"
+                    " FROM pg_catalog.pg_roles WHERE rolname = current_user"
+                )
+        except (Unreachable, SqlFailed) as error:
+            return Concern(question, "unknown", str(error))
+        if may:
+            return Concern(question, "pass", f"{role} may make databases")
+        return Concern(
+            question,
+            "fail",
+            f"the role {role} may not make databases, so no backup can be tried out with it",
+            f"Type, as a superuser: ALTER ROLE {role} CREATEDB; or name with `through:` a database whose role may.",
+        )
 
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         lines = []

@@ -129,9 +129,10 @@ class SqlStep(Step):
     def _unfit(self, ctx: StepContext, session: Session, question: str) -> list[Concern]:
         from tracseq_migrate.schema_scripts import registry
 
-        ((standby, may),) = session.rows(
+        ((standby, may, database, role),) = session.rows(
             "SELECT pg_catalog.pg_is_in_recovery(),"
-            " pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE')"
+            " pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),"
+            " pg_catalog.quote_ident(pg_catalog.current_database()), pg_catalog.quote_ident(current_user)"
         )
         if standby:
             remedy = "Name the primary in the environment file."
@@ -142,7 +143,7 @@ class SqlStep(Step):
                     question,
                     "fail",
                     f"{session.what}: the role may not make a schema there, which the registry needs",
-                    "Type, as the database's owner: GRANT CREATE ON DATABASE … TO the role of the connection string.",
+                    f"Type, as the database's owner: GRANT CREATE ON DATABASE {database} TO {role};",
                 )
             ]
         why = registry.drifted(registry.read(session, self.scripts), self._read(ctx))

@@ -207,6 +207,8 @@ class Catalog:
     sequences: Mapping[str, Sequence]
     """By quoted and qualified name: of these tables' columns, or all where all tables were read."""
     large_objects: int = 0
+    quoted_name: str = ""
+    """What its server calls it, ready for SQL. No part of the shape."""
     ours: tuple[str, ...] = ()
     """What the tool has made in this database, for people: ``schema``, ``table …``, ``function …``, ``trigger … on …``;
     empty where it has never been, or has gone. No part of the shape."""

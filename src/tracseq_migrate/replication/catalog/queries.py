@@ -11,7 +11,8 @@ SELECT current_user::text,
        has_database_privilege(current_database(), 'CREATE'),
        pg_is_in_recovery(),
        current_setting('server_encoding'),
-       (SELECT count(*) FROM pg_largeobject_metadata)
+       (SELECT count(*) FROM pg_largeobject_metadata),
+       quote_ident(current_database())
 """
 
 TABLES = """

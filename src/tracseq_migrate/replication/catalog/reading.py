@@ -82,6 +82,7 @@ def _read(session: Session, names: list[str] | None) -> found.Catalog:
         replica=database[3],
         encoding=database[4],
         large_objects=database[5],
+        quoted_name=database[6],
         tables={each.name: each for each in sorted(tables, key=lambda each: each.name)},
         sequences=_sequences(session, oids, all_of_them=names is None),
         ours=tuple(row[0] for row in session.rows(queries.OURS, (SCHEMA,))),

@@ -28,7 +28,7 @@ def alone(voice: Voice, catalog: Catalog) -> Iterator[Refusal]:
             "no-create",
             _THE_DATABASE,
             f"the role {catalog.role} may not create the schema {SCHEMA}",
-            f"GRANT CREATE ON DATABASE … TO {quoted(catalog.role)}; in this database, as its owner",
+            f"GRANT CREATE ON DATABASE {catalog.quoted_name} TO {quoted(catalog.role)}; as the database's owner",
         )
     if catalog.encoding == "SQL_ASCII":
         yield voice.refuse(

@@ -118,7 +118,7 @@ def foretold(between: Between, opened: Opened) -> list[PreviewLine]:
     """What a run would do, table by table."""
     lines: list[PreviewLine] = []
     for pair in opened.replication.pairs:
-        rows = f"about {pair.a.rows:,} rows" if pair.a.rows >= 0 else "rows that were never counted"
+        rows = f"about {pair.a.rows:,} rows" if pair.a.rows >= 0 else "rows not estimated by the server yet"
         lines.append(
             known(f"{between.a}.{pair.a.name} -> {between.b}.{pair.b.name}: {rows}, {pair.a.bytes:,} bytes")
         )
