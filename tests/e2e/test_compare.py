@@ -101,7 +101,7 @@ def test_a_side_that_does_not_answer_is_not_known(sandbox: Sandbox, tool: Tool) 
     write_week(sandbox, USERS)
     with contextlib.closing(psycopg.connect(sandbox.document["databases"]["main"])) as holder:
         holder.execute("LOCK TABLE users IN ACCESS EXCLUSIVE MODE")
-        call = tool("compare", "try")
+        call = tool("compare", "try", "--patience", "2s")
         holder.rollback()
     call.expect(1, "could not be compared", "pg_terminate_backend")
 
@@ -114,11 +114,11 @@ def test_one_that_is_killed_anywhere_leaves_nothing_behind_and_holds_nobody_up(
     asking = "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'tracseq-migrate: compare%'"
     killed_asking = 0
     with load(tool) as call:
-        for number in range(12):
+        for number in range(5):
             with tool.working("compare", "try") as comparing:
                 while comparing.process.poll() is None and not rows(sandbox, "auth", asking):
                     time.sleep(0.01)
-                time.sleep(number * 0.01)
+                time.sleep(number * 0.025)
                 killed_asking += comparing.process.poll() is None
                 comparing.process.kill()
         eventually(lambda: rows(sandbox, "auth", asking) + rows(sandbox, "main", asking), wanted=[])

@@ -60,7 +60,11 @@ steps:
   - id: one
     command: {run: [touch, one], verify: [test, -e, one], probe: [test, -e, one], revert: [rm, -f, one]}
   - id: two
-    command: {run: [sleep, "60"], verify: [test, -e, one], probe: ["false"], revert: ["true"]}
+    command:
+      run: [sh, -c, "for n in $(seq 600); do test -e go && exit; sleep 0.1; done"]
+      verify: [test, -e, one]
+      probe: ["false"]
+      revert: ["true"]
 """
 
 
@@ -426,6 +430,7 @@ def test_an_import_waits_for_nobody_and_names_who_is_at_work(lab: Lab, tmp_path:
         lab("state", "export", "good.jsonl").expect(0)
         lab("state", "import", "good.jsonl").expect(8, "erin")
         process.send_signal(signal.SIGINT)
+        (lab.folder / "go").touch()
         process.stdout.read()
     assert process.returncode == 130
 

@@ -28,15 +28,22 @@ def compare(
     values: Annotated[
         bool, typer.Option("--values", help="Show what differs, too: it may be about persons.")
     ] = False,
+    patience: Annotated[
+        str,
+        typer.Option("--patience", metavar="TIME", help="How long to wait for a side that does not answer."),
+    ] = "60s",
 ) -> None:
     """Parse and call."""
+    from tracseq_migrate.cli.run import seconds
     from tracseq_migrate.errors import CouldNotReach, Different
     from tracseq_migrate.operations.compare import compare as operation
     from tracseq_migrate.operations.views import CompareView
 
-    session = session_of(context)
-    view = session.show(
-        lambda system: operation(system, week, tables=table or (), limit=limit, values=values)
+    waiting = seconds(patience, "--patience")
+    view = session_of(context).show(
+        lambda system: operation(
+            system, week, tables=table or (), limit=limit, values=values, patience=waiting
+        )
     )
     if not isinstance(view, CompareView) or view.verdict == "equal":
         return

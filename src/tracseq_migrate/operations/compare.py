@@ -21,13 +21,19 @@ from tracseq_migrate.replication.pair import Replication
 from tracseq_migrate.step import StepContext
 from tracseq_migrate.steps.replicate import ReplicateStep
 
-_OPENING = 60.0
+PATIENCE = 60.0
 _GLANCE = 3.0
 _LOCKED = "55P03"
 
 
 def compare(
-    system: System, week: str, *, tables: Sequence[str] = (), limit: int = 20, values: bool = False
+    system: System,
+    week: str,
+    *,
+    tables: Sequence[str] = (),
+    limit: int = 20,
+    values: bool = False,
+    patience: float = PATIENCE,
 ) -> CompareView:
     """Compare what a week replicates: exactly where its changes are carried over, else as well as two looks can tell.
 
@@ -35,6 +41,7 @@ def compare(
         tables: names of tables, as either side or the mapping calls them; all where this is empty.
         limit: how many rows that differ are listed, a table.
         values: whether they are listed with what is in them.
+        patience: for how many seconds a side that does not answer is waited for.
 
     Raises:
         NotAllowed: the week replicates nothing.
@@ -64,7 +71,7 @@ def compare(
             run_id="",
             step_id=step_id,
             digest=digest,
-            timeout=_OPENING,
+            timeout=patience,
             writing=False,
             texts=plan.texts,
         )
@@ -79,7 +86,7 @@ def compare(
             f"{plan.week} replicates no table {', '.join(missed)}", hint=f"There are: {', '.join(there)}."
         )
     found = [
-        _one(system, step_id, step, replication, names, limit=limit, values=values)
+        _one(system, step_id, step, replication, names, limit=limit, values=values, patience=patience)
         for (step_id, step, replication), names in zip(opened, chosen, strict=True)
         if names or not tables
     ]
@@ -112,13 +119,14 @@ def _one(
     *,
     limit: int,
     values: bool,
+    patience: float,
 ) -> Compared:
     def check() -> None:
         if system.interrupt.requested:
             raise Interrupted(system.interrupt.requested, state="Nothing was changed by asking.")
 
     try:
-        seen = look(system.free_sessions, name_of(step.mapping), step.from_, step.to, patience=_OPENING)
+        seen = look(system.free_sessions, name_of(step.mapping), step.from_, step.to, patience=patience)
         carried = bool(seen.phases) and all(each.phase == "following" for each in seen.phases.values())
         comparison: Comparison
         if carried:
