@@ -15,7 +15,7 @@ from tracseq_migrate.journal import vocabulary as v
 def test_one_that_stood_still_can_change_nothing_any_more(sandbox: Sandbox, tool: Tool) -> None:
     before = world(sandbox)
     set_lease(sandbox, SHORT)
-    assert stop_and_overtake(sandbox, "switching by") == "was fenced"
+    assert stop_and_overtake(sandbox, "bringing instances up") == "was fenced"
     events = journal_of(sandbox)
     assert chain.verify(events).broken is None
     assert [e.data["person"] for e in events if e.type in (v.RUN_STARTED, v.RUN_RESUMED)] == ["ada", "grace"]
