@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
-WORKERS ?= 4
+WORKERS ?= 3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -33,7 +33,7 @@ demo: setup ## a whole small TracSeq: weeks 1 and 2 there and back, and the log 
 demo-full: setup ## data: users and samples come to life in their services' databases under load, and are compared (about 2 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo-full.sh
 
-# Most tests wait for real processes, so four workers keep two cores busy; a file's tests stay together. Files go in
+# Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together. Files go in
 # their own order: those with few tests are the long ones, and must not come last.
 test: setup ## every test, on real PostgreSQL, a real proxy and real processes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
