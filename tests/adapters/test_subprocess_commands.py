@@ -217,6 +217,32 @@ def test_the_programs_end_with_the_process_that_started_them(
     assert (tmp_path / "asked").exists() == ("asked" in trap)
 
 
+_TOOL_THAT_DIES_AT_ONCE = """
+import os, signal, sys
+from pathlib import Path
+from tracseq_migrate.adapters.commands import SubprocessCommands
+from tracseq_migrate.adapters.guarding import Guard
+
+def die(self, group, mark):
+    while not Path(sys.argv[1], "child").exists():
+        pass
+    os.kill(os.getpid(), signal.SIGKILL)
+
+Guard.watch = die
+SubprocessCommands(Path(sys.argv[1])).run(["sleep 600 & echo $! > new; mv new child; wait"], shell=True, timeout=600)
+"""
+
+
+def test_a_program_ends_too_whose_starter_died_before_it_knew_its_number(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", _TOOL_THAT_DIES_AT_ONCE, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+    assert gone(int((tmp_path / "child").read_text()))
+
+
 def test_with_nothing_running_there_is_nothing_to_end(tmp_path: Path) -> None:
     commands = SubprocessCommands(tmp_path)
     commands.run(["sleep 600 & echo $! > child"], shell=True, timeout=60)

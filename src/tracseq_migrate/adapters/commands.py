@@ -156,6 +156,7 @@ class SubprocessCommands:
         *,
         has_input: bool,
     ) -> subprocess.Popen[bytes]:
+        GUARD.expect(mark)
         try:
             process = subprocess.Popen(
                 arguments,
@@ -168,6 +169,7 @@ class SubprocessCommands:
             )
             GUARD.watch(process.pid, mark)
         except (OSError, ValueError) as error:
+            GUARD.forget(mark)
             why = error.strerror if isinstance(error, OSError) else str(error)
             raise StepFailed(
                 f"`{name}` could not be started: {why}",

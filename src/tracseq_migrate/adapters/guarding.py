@@ -12,6 +12,7 @@ from contextlib import suppress
 from tracseq_migrate.adapters.kin import VARIABLE, end_kin
 
 _PATIENCE = 2.0
+_NO_NUMBER = "-"
 
 # Keeps the numbers of the groups that run, and their marks. It has a session of its own, so that what ends us does not end it
 # first; its input is a pipe that only we hold, which comes to its end when we do.
@@ -25,7 +26,12 @@ while read -r what group; do
       groups=$kept ;;
   esac
 done
-for each in $groups; do kill -s KILL -- "-${each%%:*}"; done
+for each in $groups; do
+  case $each in
+    -:*) ;;
+    *) kill -s KILL -- "-${each%%:*}" ;;
+  esac
+done
 for each in $groups; do
   for round in 1 2 3; do
     grep -l -F -a -e "VARIABLE=${each#*:}" /proc/[0-9]*/environ | while IFS=/ read -r _ _ pid _; do kill -s KILL "$pid"; done
@@ -37,7 +43,8 @@ done
 class Guard:
     """Watches process groups, from the first `watch` until this process ends; started when it is first needed.
 
-    A program that is not yet told of by `watch` is not guarded: that is the instant between its start and the next line.
+    A program is told of by its mark before it starts (`expect`), and by its group once that has a number (`watch`): in the
+    instant between the two it is found by the mark.
     """
 
     def __init__(self) -> None:
@@ -63,9 +70,18 @@ class Guard:
             if self._process is None or self._process.poll() is not None:
                 self._start()
 
+    def expect(self, mark: str) -> None:
+        """A program with this mark is about to start. `watch` or `forget` follows."""
+        self._say("watch", _NO_NUMBER, mark)
+
+    def forget(self, mark: str) -> None:
+        """It did not start."""
+        self._say("leave", _NO_NUMBER, mark)
+
     def watch(self, group: int, mark: str) -> None:
         self._groups[group] = mark
         self._say("watch", group, mark)
+        self.forget(mark)
 
     def leave(self, group: int) -> None:
         """Leave what remains of a group alone."""
@@ -77,7 +93,7 @@ class Guard:
         with self._lock:
             self._end()
 
-    def _say(self, what: str, group: int, mark: str) -> None:
+    def _say(self, what: str, group: int | str, mark: str) -> None:
         # One that somebody killed guards no more until the next program starts, and that is all that is lost.
         with self._lock, suppress(OSError):
             os.write(self._pipe, f"{what} {group}:{mark}\n".encode())
