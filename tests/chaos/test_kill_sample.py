@@ -27,8 +27,8 @@ BIT_ONCE = (
     "run week1 / resume / before Files.write(MIGRATION_LOG.md) #1",
     "rollback week1 / resume / before Files.write(MIGRATION_LOG.md) #1",
 )
-EVERY = 0.35, 0.7
-"""Where in the undisturbed run further points are taken from; the recoveries by turns."""
+WHERE = 0.5
+"""Where in the undisturbed run a further point is taken from."""
 
 PROGRAM = """
 import os, sys
@@ -166,11 +166,7 @@ def test_a_sample_of_the_points(bench: KillBench) -> None:
     assert len(points) == len(set(points))
     appends = [point for point in points if "JournalStore.append(" in point]
     assert {point.partition(" ")[0] for point in appends} == {"before", "in", "after"}
-    chosen = [
-        f"run week1 / {recovery} / {points[int(len(points) * share)]}"
-        for share, recovery in zip(EVERY, ("rollback", "resume"), strict=True)
-    ]
-    for case in (*chosen[:1], *BIT_ONCE[:1], *chosen[1:], *BIT_ONCE[1:]):
+    for case in (f"run week1 / resume / {points[int(len(points) * WHERE)]}", *BIT_ONCE):
         tally = bench.carry_out(case)
         assert tally.counts["kills"] == 1, case
         assert tally.counts["asked_a_person"] == 0, case

@@ -257,7 +257,8 @@ def test_rights_that_were_taken_away_are_no_value_error(lab: Laboratory, app: Ap
     lab.sql(database, f"REVOKE INSERT ON storage_locations FROM {owner}")
     try:
         body = {"name": "Fenced", "temperature_zone": "RT"}
-        assert app.ask("POST", "storage/locations", body).status == 503
+        fenced = app.ask("POST", "storage/locations", body)
+        assert (fenced.status, fenced.headers["Retry-After"]) == (503, "1")
         assert app.ask("GET", "storage/locations").status == 200
     finally:
         lab.sql(database, f"GRANT INSERT ON storage_locations TO {owner}")

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from tracseq_migrate.replication.bringing import Stage
     from tracseq_migrate.replication.opening import Opened
     from tracseq_migrate.replication.pair import Direction, Replication
+    from tracseq_migrate.replication.refusals import Refusal
 
 OPEN = "open"
 """The checkpoint from which on only forward is right: the new owner has opened."""
@@ -189,12 +190,55 @@ class CutoverStep(Step):
             found.append(
                 Concern(question, "pass", "they are refused for a moment, and the plan accepts that")
             )
-        return found
+        return [*found, *self._in_the_way(ctx)]
+
+    def _in_the_way(self, ctx: StepContext) -> list[Concern]:
+        """Who holds the tables that follow already; before they do, the step that brings them to life asks."""
+        from tracseq_migrate.replication.standing import stand
+
+        question = f"{self.title}: nobody holds the tables"
+        try:
+            standing = [
+                stand(ctx.sessions, _name(each), each.from_, each.to, (), patience=ctx.remaining(10.0))
+                for each in self.replications
+            ]
+            if not all(standing):
+                return []
+            refused = [
+                refusal
+                for each, opened in zip(self.replications, self._opened(ctx), strict=True)
+                for refusal in self._held(ctx, each, opened)
+            ]
+        except (SqlFailed, Unreachable, StepFailed) as error:
+            return [Concern(question, "unknown", str(error))]
+        concerns = [
+            Concern(
+                f"{each.database}: {each.where}",
+                "fail" if each.grade == "refused" else "unknown",
+                f"{each.where}: {each.what}",
+                each.remedy,
+            )
+            for each in refused
+            if each.grade != "note"
+        ]
+        return concerns or [Concern(question, "pass", "no prepared transaction, and none that is long")]
+
+    @staticmethod
+    def _held(ctx: StepContext, each: Moved, opened: Opened) -> list[Refusal]:
+        from tracseq_migrate.replication.refusals import in_the_way
+
+        with (
+            ctx.sessions.open(each.from_, purpose="preflight", timeout=ctx.remaining(10.0)) as a,
+            ctx.sessions.open(each.to, purpose="preflight", timeout=ctx.remaining(10.0)) as b,
+        ):
+            return in_the_way(opened.replication, opened.catalog_a, opened.catalog_b, a, b)
 
     def concerns_of_return(self, ctx: StepContext, undo: Undo) -> list[Concern]:
-        return concerns.before_return(
+        found = concerns.before_return(
             ctx, f"{self.title}: the gateway starts with the flag file", undo["values"]
         )
+        # What could not be asked keeps nobody from going back.
+        return [*found, *(each for each in self._in_the_way(ctx) if each.verdict == "fail")]
 
     def preview(self, ctx: StepContext, *, offline: bool) -> Preview:
         lines: list[PreviewLine] = []

@@ -20,10 +20,11 @@ from tests.replication.databases import SYSTEM, PairOfDatabases, binaries
 from tracseq_migrate.adapters.postgres.sessions import PostgresSessions
 from tracseq_migrate.ports.sql import transaction
 from tracseq_migrate.replication import put_away
+from tracseq_migrate.replication.blockers import blockers
 from tracseq_migrate.replication.catalog.reading import read
 from tracseq_migrate.replication.names import ours
 from tracseq_migrate.replication.pair import Edge, Pair, Replication, Seeded
-from tracseq_migrate.replication.refusals import Refusal, refusals
+from tracseq_migrate.replication.refusals import Refusal, in_the_way, refusals
 from tracseq_migrate.sandbox import postgres
 
 BOTH_WAYS = pytest.mark.parametrize(
@@ -436,6 +437,11 @@ def test_a_prepared_transaction_that_nobody_ends(tmp_path: Path) -> None:
                     for each in refusals(replication, catalog, catalog, a, b)
                     if each.code == "prepared-transaction"
                 ]
+                assert [each.code for each in in_the_way(replication, catalog, catalog, a, b)] == [
+                    "prepared-transaction",
+                    "prepared-transaction",
+                ]
+                assert "'it''s lost' of " in blockers(a)
             assert {(each.side, each.where) for each in found} == {("a", "t"), ("b", "t")}
             assert "it's lost" in found[0].what
             commit = found[0].remedy.partition(";")[0]
@@ -446,6 +452,8 @@ def test_a_prepared_transaction_that_nobody_ends(tmp_path: Path) -> None:
                 sessions.open("b", purpose="test", timeout=30) as b,
             ):
                 after = refusals(replication, read(a), read(b), a, b)
+                assert in_the_way(replication, catalog, catalog, a, b) == []
+                assert "repared" not in blockers(a)
             assert not [each for each in after if each.code == "prepared-transaction"]
 
 

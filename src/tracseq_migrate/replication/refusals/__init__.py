@@ -11,7 +11,7 @@ from tracseq_migrate.replication.pair import Replication
 from tracseq_migrate.replication.refusals import altered, databases, edges, live, tables
 from tracseq_migrate.replication.refusals.refusal import Grade, Refusal, Voice
 
-__all__ = ["Grade", "Refusal", "refusals"]
+__all__ = ["Grade", "Refusal", "in_the_way", "refusals"]
 
 _ORDER = {"refused": 0, "unknown": 1, "note": 2}
 
@@ -38,4 +38,20 @@ def refusals(
     found += databases.the_same(catalog_a, catalog_b, session_a, session_b)
     found += edges.refused(replication, catalog_a, catalog_b)
     found += live.unexplained(replication, catalog_b, session_b)
+    return sorted(found, key=lambda each: (_ORDER[each.grade], each.side))
+
+
+def in_the_way(
+    replication: Replication, catalog_a: Catalog, catalog_b: Catalog, session_a: Session, session_b: Session
+) -> list[Refusal]:
+    """Prepared and long transactions that hold the tables now. As `refusals`, but nothing else is asked."""
+    sides = (
+        (Voice("a", catalog_a.database), catalog_a, session_a),
+        (Voice("b", catalog_b.database), catalog_b, session_b),
+    )
+    found = [
+        each
+        for voice, catalog, session in sides
+        for each in live.in_the_way(voice, replication, catalog, session)
+    ]
     return sorted(found, key=lambda each: (_ORDER[each.grade], each.side))

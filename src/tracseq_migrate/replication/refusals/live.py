@@ -53,6 +53,20 @@ def refused(voice: Voice, replication: Replication, catalog: Catalog, session: S
         )
 
 
+def in_the_way(
+    voice: Voice, replication: Replication, catalog: Catalog, session: Session
+) -> Iterator[Refusal]:
+    """Of one side: prepared and long transactions that hold its tables, and nothing else."""
+    if catalog.replica:
+        return
+    try:
+        yield from _locks(voice, replication, catalog, session)
+    except SqlFailed as error:
+        yield voice.unknown(
+            "not-answered", "the database", f"it refused a question about itself: {error.message}", _ROLE
+        )
+
+
 _ROLE = "use a role that may read the catalog, as every role may by default"
 
 

@@ -29,6 +29,8 @@ _MONITORING = frozenset({"/health", "/metrics"})
 _HEALTH_SECONDS = 2.0
 _SHUTDOWN_SECONDS = 30.0
 _MOST_BYTES = 1024 * 1024
+RETRY_AFTER = 1
+"""Seconds after which a client may try again what the database would not take."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Routes = Callable[[Connections, Style], Sequence[web.AbstractRouteDef]]
@@ -121,7 +123,7 @@ class Application:
         try:
             return await handler(request)
         except Refused as refused:
-            return self._style.answer(refused.status, self._style.problem(refused))
+            return self._refuse(refused)
         except web.HTTPNotFound:
             return self._style.answer(404, self._style.problem(NotThere(f"nothing at {request.path}")))
         except web.HTTPException as error:
@@ -136,15 +138,21 @@ class Application:
             if translated is None:
                 _log.exception("%s %s", request.method, request.path)
                 translated = Refused("unexpected")
-            return self._style.answer(translated.status, self._style.problem(translated))
+            return self._refuse(translated)
         except OSError:
             # The file with the DSN is gone: the same to a client as a database that is down.
             _log.exception("%s %s", request.method, request.path)
-            unavailable = Unavailable("the database cannot be asked now")
-            return self._style.answer(503, self._style.problem(unavailable))
+            return self._refuse(Unavailable("the database cannot be asked now"))
         except Exception:  # noqa: BLE001  the last door of a server: logged, and the client gets an answer in our style
             _log.exception("%s %s", request.method, request.path)
             return self._style.answer(500, self._style.problem(Refused("unexpected")))
+
+    def _refuse(self, refused: Refused) -> web.Response:
+        answer = self._style.answer(refused.status, self._style.problem(refused))
+        if isinstance(refused, Unavailable):
+            # A fence refuses writes for a moment only: a client that waits so long will find them taken again.
+            answer.headers["Retry-After"] = str(RETRY_AFTER)
+        return answer
 
     async def _health(self, request: web.Request) -> web.Response:
         orders = self._faults.orders()
