@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.e2e.driving import Tool, interrupt, write_week
+from tests.e2e.driving import Call, Tool, interrupt, write_week
 from tests.e2e.test_data import load, rows
 from tests.sandbox_fixture import Sandbox, until
 
@@ -68,18 +70,53 @@ def test_there_and_back_while_people_work(sandbox: Sandbox, tool: Tool) -> None:
     )
 
 
-def test_a_tool_that_is_killed_leaves_one_owner_after_resume(sandbox: Sandbox, tool: Tool) -> None:
+def watcher_of(call: Call) -> psutil.Process:
+    """The guardian of a run that is at its cutover, once it watches."""
+    found: list[psutil.Process] = []
+
+    def there() -> bool:
+        found[:] = [
+            child
+            for child in psutil.Process(call.process.pid).children()
+            if "tracseq_migrate.cli.guard" in child.cmdline() and watches(child)
+        ]
+        return bool(found)
+
+    until(there, "the guardian to watch", seconds=60)
+    return found[0]
+
+
+def watches(process: psutil.Process) -> bool:
+    """Whether it has come up: from then on it speaks to its log."""
+    return Path(f"/proc/{process.pid}/fd/1").readlink().name == "guardian.log"
+
+
+def killed(call: Call) -> None:
+    call.process.send_signal(signal.SIGKILL)
+    call.process.wait(30)
+
+
+def ended(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_tool_that_is_killed_leaves_one_owner(sandbox: Sandbox, tool: Tool) -> None:
+    """There, its guardian goes on by itself. Back, the guardian is killed as well, and somebody types `resume`."""
     write_week(sandbox, AUTH)
     with load(tool) as call:
         begun(sandbox)
         with tool.working("run", "try") as run:
-            until(lambda: any("cutover begins" in line for line in run.out), "the cutover to begin")
-            time.sleep(1.5)
-            run.process.send_signal(signal.SIGKILL)
-            run.process.wait(30)
+            guardian = watcher_of(run)
+            time.sleep(0.3)
+            killed(run)
+        until(lambda: ended(guardian), "the guardian to be done", seconds=120)
+        assert (owner(sandbox), tool.state("try")) == ("b", "proven")
+        with tool.working("rollback", "try") as back:
+            guardian = watcher_of(back)
+            time.sleep(0.3)
+            guardian.kill()
+            killed(back)
         tool("status").expect(0, "try")
         tool("resume", "try").expect(0)
-        assert owner(sandbox) == "b"
-        tool("rollback", "try").expect(0)
         outcome = interrupt(call)
     assert outcome.document["findings"] == [], outcome

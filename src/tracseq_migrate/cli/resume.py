@@ -22,6 +22,10 @@ def resume(
     week: Annotated[
         str | None, typer.Argument(metavar="[WEEK]", help="Else the one that is in progress.")
     ] = None,
+    until: Annotated[
+        str, typer.Option("--until", metavar="STEP", help="Stop after this step; the week waits then.")
+    ] = "",
+    as_guardian: Annotated[bool, typer.Option("--as-guardian", hidden=True)] = False,
     confirm: Confirm = None,
     yes: Yes = False,
     lock_timeout: LockTimeout = "0s",
@@ -33,6 +37,8 @@ def resume(
     options = RunOptions(
         confirm=confirmations(confirm),
         assume_yes=yes,
+        until=until,
+        as_guardian=as_guardian,
         lock_timeout=seconds(lock_timeout, "--lock-timeout"),
     )
     session_of(context).operate(lambda system: operation(system, week, options))

@@ -17,6 +17,7 @@ from tracseq_migrate.adapters.dotenv import DotenvFlagStore
 from tracseq_migrate.adapters.files import LocalFiles
 from tracseq_migrate.adapters.gateway import HttpGateway
 from tracseq_migrate.adapters.git import LocalGit
+from tracseq_migrate.adapters.guardian import ProcessGuardian
 from tracseq_migrate.adapters.http import HttpxHttp
 from tracseq_migrate.adapters.identity import (
     VARIABLE,
@@ -292,6 +293,7 @@ def _system(
         hands=_known(lambda: hands_of(environment), NO_HANDS),
         host=host_name(),
         pid=os.getpid(),
+        guardian=ProcessGuardian(shlex.split(session.options), place),
     )
 
 

@@ -136,6 +136,7 @@ def context(
         say=say,
         approvals=approvals,
         texts=texts,
+        guardian=system.guardian,
         assume_yes=assume_yes,
         accept_loss=accept_loss,
         settled=settled,

@@ -43,11 +43,15 @@ from tracseq_migrate.plan import WeekPlan
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How a run was asked for: ``confirm`` maps checklist items to evidence; ``until`` names the last step to do."""
+    """How a run was asked for: ``confirm`` maps checklist items to evidence; ``until`` names the last step to do.
+
+    ``as_guardian``: for a process that died, and only where nobody went on with ``until`` since.
+    """
 
     confirm: Mapping[str, str] = field(default_factory=dict)
     assume_yes: bool = False
     until: str = ""
+    as_guardian: bool = False
     lock_timeout: float = 0.0
 
 
@@ -125,6 +129,8 @@ def resume(system: System, week: str | None, options: RunOptions) -> int:
         state = ledger.state.week(name)
         if not _resumable(system, state):  # somebody else was faster
             return _nothing_to_do(system, ledger, state, "it came to its end already")
+        if options.as_guardian and options.until not in {step.id for step in state.in_doubt()}:
+            return _nothing_to_do(system, ledger, state, f"somebody went on with {options.until} already")
         if state.status is WeekStatus.ROLLING_BACK:
             return go_on_back(system, ledger, state)
         present = system.shelf.find(name)

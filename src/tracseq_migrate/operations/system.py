@@ -36,6 +36,7 @@ from tracseq_migrate.ports import (
 )
 from tracseq_migrate.ports.dumps import Dumps
 from tracseq_migrate.ports.founding import Founding
+from tracseq_migrate.ports.guardian import Guardian, NoGuardian
 from tracseq_migrate.ports.sql import Sessions
 from tracseq_migrate.step import NO_HANDS, Hands
 
@@ -148,6 +149,7 @@ class System:
     pid: int = 0
     hands: Hands = NO_HANDS
     """What a person types here in place of the tool."""
+    guardian: Guardian = field(default_factory=NoGuardian)
     last_words: LastWords = field(default_factory=LastWords)
 
     def digest_of(self, plan: WeekPlan) -> str:

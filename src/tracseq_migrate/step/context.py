@@ -24,6 +24,7 @@ from tracseq_migrate.ports import (
 )
 from tracseq_migrate.ports.dumps import Dumps
 from tracseq_migrate.ports.founding import Founding
+from tracseq_migrate.ports.guardian import Guardian, NoGuardian
 from tracseq_migrate.ports.sql import Sessions
 from tracseq_migrate.step.answers import Direction
 
@@ -102,6 +103,8 @@ class StepContext:
     """The signatures on an item that hold now."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """The files that the plan's steps read, by the names that `Step.reads` gives them, as they were when the run began."""
+    guardian: Guardian = field(default_factory=NoGuardian)
+    """What goes on with a step where this process dies in the middle of it."""
     assume_yes: bool = False
     accept_loss: bool = False
     keep_running: bool = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -415,7 +416,8 @@ class CutoverStep(Step):
             ctx, over=over, back=back, prove=lambda instance: self._prove(ctx, instance, over.expect)
         )
         try:
-            evidence = self._settled(ctx, front, direction)
+            with _watched(ctx):
+                evidence = self._settled(ctx, front, direction)
             clients = front.stop()
         finally:
             front.stop()
@@ -554,6 +556,22 @@ class CutoverStep(Step):
     @staticmethod
     def _by(ctx: StepContext) -> str:
         return f"tracseq-migrate, step {ctx.step_id} of {ctx.week}"
+
+
+@contextmanager
+def _watched(ctx: StepContext) -> Iterator[None]:
+    """Raises `StepFailed` where nobody could be found to watch; nothing has begun then."""
+    with ExitStack() as stack:
+        try:
+            watcher = stack.enter_context(ctx.guardian.watching(ctx.week, ctx.step_id))
+        except Unreachable as error:
+            raise StepFailed(
+                f"nobody would end the cutover if this process died: {error}",
+                hint="Mend that, and run again.",
+            ) from error
+        if watcher:
+            ctx.say(f"{watcher} ends it, or undoes it, should this one die")
+        yield
 
 
 def _name(each: Moved) -> str:
