@@ -30,7 +30,7 @@ setup: $(STAMP) ## a virtual environment with everything, and haproxy where it m
 demo: setup ## a whole small TracSeq: weeks 1 and 2 there and back, and the log (about 2 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo.sh
 
-demo-full: setup ## data: users and samples come to life in their services' databases under load, and are compared (about 2 minutes)
+demo-full: setup ## weeks 1 to 4 while people work, and weeks 4 and 3 back again with all that was written (about 3 minutes)
 	@PATH="$(CURDIR)/$(BIN):$$PATH" bash scripts/demo-full.sh
 
 # Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together. Files go in

@@ -329,8 +329,22 @@ def _refuse_losses(system: System, state: WeekState, price: Price, options: Roll
     raise NotAllowed(
         f"{week}: going back now is refused, because {counted}:\n" + "\n".join(lines),
         state=f"{week} is {state.status}, as it was, and nothing was changed.",
-        hint=_way_out(system, week, price),
+        hint=_less_far(system, state, price, options) + _way_out(system, week, price),
     )
+
+
+def _less_far(system: System, state: WeekState, price: Price, options: RollbackOptions) -> str:
+    """A way back that leaves nothing behind, where what would be left is only so because of the first steps."""
+    plan = WeekPlan.from_document(state.plan)
+    costly = {step for step, _ in price.losses}
+    ids = [entry.id for entry in plan.entries()]
+    last = max((ids.index(step) for step in costly), default=-1)
+    further = {record.id for record in state.completed_steps() if record.effect != "none"} & {
+        *ids[last + 1 :]
+    }
+    if not costly or price.unknown or not further or ids[last] == options.to:
+        return ""
+    return f"`{system.type_this(f'rollback {state.week} --to {ids[last]}')}` goes back as far as that and leaves nothing behind. "
 
 
 def _way_out(system: System, week: str, price: Price) -> str:

@@ -6,6 +6,7 @@ say what is left to do, so that whatever is killed in between, calling it again 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from functools import partial
@@ -125,15 +126,33 @@ def _ours_to_undo(session: Session, replication: Replication) -> None:
 
 
 def left_behind(b: Session, replication: Replication) -> list[Dependents]:
-    """The rows of B's own tables that refer to copied ones, and that nobody declared to be worth nothing without them."""
-    moved = {pair.b.name for pair in replication.pairs}
-    return [
-        each
-        for pair in replication.pairs
-        for each in dependents(b, pair, pair.owned_b)
-        if each.name not in moved
-        and not any(edge.then == "passing" and edge.table == each.name for edge in pair.edges)
-    ]
+    """B's own rows that refer to copied ones, and that nobody declared to be worth nothing without them."""
+    passing = {edge.table for pair in replication.pairs for edge in pair.edges if edge.then == "passing"}
+    return [each for each in _referring(b, replication) if each.name not in passing]
+
+
+def _referring(b: Session, replication: Replication) -> list[Dependents]:
+    """B's own rows that refer to copied ones: of other tables, and those of the moved tables that no pair brought.
+
+    By the foreign keys that are there now.
+    """
+    found = []
+    for pair in replication.pairs:
+        for each in dependents(b, pair, pair.owned_b):
+            brought = " OR ".join(
+                f"({other.owned_b})" for other in replication.pairs if other.b.name == each.name
+            )
+            if not brought:
+                found.append(each)
+                continue
+            condition = (
+                f"{each.condition} AND NOT EXISTS (SELECT FROM {each.table} AS b"
+                f" WHERE b.ctid = c.ctid AND b.tableoid = c.tableoid AND ({brought}))"
+            )
+            ((count,),) = b.rows(f"SELECT count(*) FROM {each.table} AS c WHERE {condition}")
+            if count:
+                found.append(dataclasses.replace(each, rows=int(count), condition=condition))
+    return found
 
 
 def _refused(b: Session, replication: Replication, dependents_too: bool) -> None:
@@ -151,11 +170,11 @@ def _emptied(b: Session, replication: Replication, epoch: int, dependents_too: b
         b.execute("SET LOCAL lock_timeout = '1s'")
         ownership.hold(b, replication.name, epoch, "forward")
         _refused(b, replication, dependents_too)
+        # While the foreign keys are there, which say which rows refer to which.
+        for each in _referring(b, replication):
+            b.execute(f"DELETE FROM {each.table} AS c WHERE {each.condition}")
         for pair in replication.pairs:
             put_away.foreign_keys(b, replication.name, pair)
-        for pair in replication.pairs:
-            for each in dependents(b, pair, pair.owned_b):
-                b.execute(f"DELETE FROM {each.table} AS c WHERE {each.condition}")
         whole = [pair for pair in replication.pairs if pair.owned_b == "true"]
         for pair in replication.pairs:
             if pair not in whole:

@@ -212,8 +212,10 @@ class BackupStep(Step):
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
         # A restore would throw away every write since; that is for a person to decide.
-        kept = [dump.name for dump in ctx.dumps.known() if dump.by == _by(ctx)]
-        return [Evidence(f"{len(kept)} backups stay where they are", {"files": kept})]
+        # Those of this week's step, of earlier runs too: the run that goes back has another name than the one that made them.
+        kept = [dump.name for dump in ctx.dumps.known() if _made_by(dump, ctx)]
+        noun = "backup stays where it is" if len(kept) == 1 else "backups stay where they are"
+        return [Evidence(f"{len(kept)} {noun}", {"files": kept})]
 
     def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
         return [
@@ -289,6 +291,11 @@ class _Teller:
 
 def _by(ctx: StepContext) -> str:
     return f"{ctx.week} {ctx.run_id} {ctx.step_id}"
+
+
+def _made_by(dump: Dump, ctx: StepContext) -> bool:
+    words = dump.by.split()
+    return len(words) == 3 and (words[0], words[2]) == (ctx.week, ctx.step_id)
 
 
 def _shown(size: int) -> str:
