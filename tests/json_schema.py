@@ -41,6 +41,10 @@ def _complaints(word: str, rule: Any, value: Any, root: Mapping[str, Any], path:
             if isinstance(value, dict):
                 for key in value.keys() & rule.keys():
                     yield from complaints(value[key], rule[key], root, f"{path}/{key}")
+        case "propertyNames":
+            if isinstance(value, dict):
+                for key in value:
+                    yield from complaints(key, rule, root, f"{path}/{key}")
         case "required":
             yield from (f"{path}: no {key}" for key in rule if isinstance(value, dict) and key not in value)
         case "items":

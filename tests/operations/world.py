@@ -73,7 +73,8 @@ T = TypeVar("T")
 
 WEEKS = Path(__file__).parents[2] / "weeks"
 PLANS = Path("/project/weeks")
-SHIPPED = {PLANS / path.name: path.read_bytes() for path in sorted(WEEKS.glob("week*.yaml"))}
+# The weeks that this world has services for.
+SHIPPED = {PLANS / path.name: path.read_bytes() for path in sorted(WEEKS.glob("week[12]-*.yaml"))}
 TEMPLATE = Template("log.md.j2", "# Log\n")
 LOG = Path("/project/MIGRATION_LOG.md")
 LOSSES = Path("/project/losses")

@@ -65,9 +65,13 @@ def test_each_starts_what_it_turns_on_and_proves_it(week: WeekPlan) -> None:
 
 
 @pytest.mark.parametrize("week", SHELF.all(), ids=lambda week: week.week)
-def test_each_asks_something_and_yes_may_answer_it(week: WeekPlan) -> None:
+def test_each_asks_something_and_yes_may_answer_it_where_little_can_be_lost(week: WeekPlan) -> None:
     assert week.checklist
-    assert all(item.yes and item.approvals == 1 for item in week.checklist)
+    if week.risk == "high":
+        assert [item.id for item in week.checklist if item.approvals == 2 and not item.yes] == ["go"]
+        assert any(item.evidence == "required" and not item.yes for item in week.checklist)
+    else:
+        assert all(item.yes and item.approvals == 1 for item in week.checklist)
     assert all(entry.step.yes for entry in week.entries() if isinstance(entry.step, PauseStep))
 
 
