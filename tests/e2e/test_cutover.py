@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from tests.e2e.driving import Call, Tool, interrupt, write_week
@@ -120,3 +121,47 @@ def test_a_tool_that_is_killed_leaves_one_owner(sandbox: Sandbox, tool: Tool) ->
         tool("resume", "try").expect(0)
         outcome = interrupt(call)
     assert outcome.document["findings"] == [], outcome
+
+
+def test_a_copy_that_nothing_took_over_cannot_be_completed(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, AUTH.partition("  - id: cutover")[0])
+    tool("run", "try").expect(0)
+    tool("complete", "try", "--confirm", "try").expect(4, "a cutover hands the tables over first")
+    tool("rollback", "try").expect(0)
+
+
+def test_a_week_is_completed_and_nothing_is_left_of_the_way_back(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, AUTH)
+    tool("complete", "try").expect(4, "never-run")
+    tool("run", "try", "--until", "users").expect(9)
+    tool("complete", "try").expect(4, "only a week that is proven")
+    tool("run", "try").expect(0)
+    tool("complete", "try").expect(4, "the way back of cutover", "carried over", "complete try --confirm try")
+    tool("complete", "try", "--confirm", "week1").expect(2, "another week")
+    assert owner(sandbox) == "b"
+    completed = tool("--json", "complete", "try", "--confirm", "try").expect(0).document
+    assert completed["state"] == "completed"
+    assert any(
+        "the old tables in main can be read, and refuse writes" in text for text in completed["evidence"]
+    )
+
+    ours = "SELECT 1 FROM pg_namespace WHERE nspname = 'tracseq_migrate'"
+    assert rows(sandbox, "auth", ours) == []
+    assert (
+        rows(sandbox, "auth", "SELECT 1 FROM pg_trigger WHERE tgname LIKE 'tracseq%' OR tgenabled = 'D'")
+        == []
+    )
+    rows(sandbox, "auth", "UPDATE users SET last_name = 'Final' WHERE email = (SELECT min(email) FROM users)")
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        rows(sandbox, "main", "UPDATE users SET last_name = 'Late'")
+
+    tool("complete", "try", "--confirm", "try").expect(0)
+    tool("rollback", "try").expect(4, "given up, for ever")
+    tool("resume", "try").expect(0)
+    tool("run", "try").expect(0)
+    tool("verify", "try").expect(0, "for good")
+    tool("status").expect(0, "completed")
+    tool("log").expect(0, "complete")
+    assert "complete try" in (sandbox.folder / "MIGRATION_LOG.md").read_text()
+    # The fence stays for good: the next test's monolith is to write again.
+    rows(sandbox, "main", "DROP SCHEMA tracseq_migrate CASCADE")

@@ -40,6 +40,7 @@ _COMMANDS = (
     "compare",
     "mapping",
     "backup",
+    "complete",
 )
 """Each is the module of this name: with ``register``, a command; with an ``app`` of its own, a group of them."""
 

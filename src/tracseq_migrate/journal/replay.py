@@ -141,6 +141,8 @@ class WeekState:
     """Whether the rollback in force may leave writes behind."""
     loss_accepted: bool = False
     """Whether any rollback of the run in force was allowed to."""
+    completing: str = ""
+    """The id of its completion, as long as not everything that was kept for the way back is known to be ended."""
 
     def completed_steps(self) -> list[StepRecord]:
         """Steps that are, or may be, in force, in reverse of the order in which they completed: the order of going back."""
@@ -203,6 +205,7 @@ def _fold(state: State, event: Event) -> None:
             week.rollback_id = week.rollback_to = ""
             week.adopted = "adopted" in data
             week.rollback_leaves = week.loss_accepted = False
+            week.completing = ""
             _not_waiting(week)
         case v.RUN_RESUMED:
             going_back = data["direction"] == "backward"
@@ -241,6 +244,11 @@ def _fold(state: State, event: Event) -> None:
             _not_waiting(week)
         case v.ROLLBACK_FINISHED:
             _finish_rollback(state, week, event)
+        case v.COMPLETION_STARTED:
+            week.status, week.since, week.completing = WeekStatus.COMPLETED, event.at, event.run_id
+            _not_waiting(week)
+        case v.COMPLETION_FINISHED:
+            week.completing = ""
 
 
 def _finish_rollback(state: State, week: WeekState, event: Event) -> None:
@@ -364,4 +372,6 @@ _KNOWN = _OF_STEP | {
     v.SIGNED,
     v.ROLLBACK_STARTED,
     v.ROLLBACK_FINISHED,
+    v.COMPLETION_STARTED,
+    v.COMPLETION_FINISHED,
 }

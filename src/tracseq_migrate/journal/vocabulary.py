@@ -31,6 +31,8 @@ REVERTED = "step.reverted"
 REVERT_FAILED = "step.revert_failed"
 ROLLBACK_STARTED = "rollback.started"
 ROLLBACK_FINISHED = "rollback.finished"
+COMPLETION_STARTED = "completion.started"
+COMPLETION_FINISHED = "completion.finished"
 OBLIGATION_OPENED = "obligation.opened"
 OBLIGATION_CLOSED = "obligation.closed"
 LOSS_ACCEPTED = "loss.accepted"
@@ -274,6 +276,32 @@ def rollback_started(
 def rollback_finished(week: str, run_id: str, *, outcome: str, left: Sequence[str]) -> Draft:
     """``outcome`` is rolled-back, waiting (only a part was taken back) or residue; ``left`` says what is left."""
     return Draft(ROLLBACK_FINISHED, week, run_id, data={"outcome": outcome, "left": list(left)})
+
+
+def completion_started(
+    week: str, run_id: str, *, given_up: Sequence[str], person: Person, command: str, version: str
+) -> Draft:
+    """A person signed that a week is final. From here on nothing goes back, however far what follows comes.
+
+    ``given_up`` names each way back and each obligation that the signature is about, in sentences.
+    """
+    return Draft(
+        COMPLETION_STARTED,
+        week,
+        run_id,
+        data={
+            "given_up": list(given_up),
+            "person": person.name,
+            "person_from": person.source,
+            "command": command,
+            "version": version,
+        },
+    )
+
+
+def completion_finished(week: str, run_id: str, *, evidence: Sequence[Mapping[str, Any]]) -> Draft:
+    """Every step of a completed week ended what it kept for the way back; ``evidence`` is what was seen of that."""
+    return Draft(COMPLETION_FINISHED, week, run_id, data={"evidence": [dict(line) for line in evidence]})
 
 
 def obligation_opened(week: str, run_id: str, step: str, *, name: str, what: str, ends: str) -> Draft:

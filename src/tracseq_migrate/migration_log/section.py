@@ -89,7 +89,7 @@ class Section:
     """
 
     number: int
-    action: Literal["run", "rollback", "adopt"]
+    action: Literal["run", "rollback", "adopt", "complete"]
     run_id: str
     week: str
     began: datetime

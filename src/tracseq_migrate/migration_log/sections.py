@@ -62,6 +62,8 @@ class _Fold:
                 self._start_run(event)
             case v.ROLLBACK_STARTED:
                 self._start_rollback(event)
+            case v.COMPLETION_STARTED:
+                self._start_completion(event)
             case _ if event.run_id:
                 if event.type == v.INTENT:
                     self._learn(event)
@@ -129,7 +131,15 @@ class _Fold:
         section.of, section.reason = of, _text(data, "reason")
         section.automatic, section.kept = bool(data.get("automatic")), _text(data, "to")
 
-    def _begin(self, event: Event, action: Literal["run", "rollback", "adopt"]) -> Section:
+    def _start_completion(self, event: Event) -> None:
+        data = event.data
+        self._supersede(event, f"given up for ever by completion {event.run_id}")
+        section = self._begin(event, "complete")
+        section.version = _text(data, "version")
+        section.timeline.append(_by(event, "signed: the way back is given up, for ever"))
+        section.timeline += [Happening(event.at, f"given up: {text}") for text in data.get("given_up", [])]
+
+    def _begin(self, event: Event, action: Literal["run", "rollback", "adopt", "complete"]) -> Section:
         section = Section(
             number=len(self.sections) + 1,
             action=action,
@@ -168,7 +178,7 @@ class _Fold:
         section = self._open.get(event.run_id)
         if section is None:
             return
-        if event.type == v.ROLLBACK_FINISHED or (
+        if event.type in (v.ROLLBACK_FINISHED, v.COMPLETION_FINISHED) or (
             event.type == v.RUN_FINISHED and section.outcome in FINAL_OUTCOMES
         ):
             section.ended = event.at
@@ -207,6 +217,9 @@ def _tell(section: Section, event: Event, known: Mapping[str, _Known]) -> None:
                 _text(data, "outcome"),
                 [str(text) for text in data.get("left", [])],
             )
+        case v.COMPLETION_FINISHED:
+            section.outcome = "completed"
+            section.timeline += [Happening(at, _text(line, "text")) for line in data.get("evidence", [])]
         case v.LOSS_ACCEPTED:
             summary = [str(text) for text in data.get("summary", [])]
             count = int(data.get("count", 0))

@@ -8,7 +8,7 @@ from typing import Any
 
 from tracseq_migrate.errors import Residue
 from tracseq_migrate.journal import vocabulary
-from tracseq_migrate.journal.replay import Signature
+from tracseq_migrate.journal.replay import Signature, WeekStatus
 from tracseq_migrate.operations.ledger import Ledger
 from tracseq_migrate.operations.observer import StepSaid
 from tracseq_migrate.operations.system import System
@@ -137,6 +137,7 @@ def context(
         approvals=approvals,
         texts=texts,
         guardian=system.guardian,
+        completed=ledger.state.week(week).status is WeekStatus.COMPLETED,
         assume_yes=assume_yes,
         accept_loss=accept_loss,
         settled=settled,

@@ -112,6 +112,12 @@ def run_lines(events: Iterable[Event], week: str | None) -> list[RunLine]:
                 found[data["of"]] = replace(
                     found[data["of"]], outcome="broken off, then taken back", ended=event.at
                 )
+        elif event.type == v.COMPLETION_STARTED:
+            found[event.run_id] = RunLine(
+                event.run_id, event.week, "complete", event.at, None, data["person"], "in progress"
+            )
+        elif event.run_id in found and event.type == v.COMPLETION_FINISHED:
+            found[event.run_id] = replace(found[event.run_id], ended=event.at, outcome="completed")
         elif event.run_id in found and event.type in (v.RUN_FINISHED, v.ROLLBACK_FINISHED):
             found[event.run_id] = replace(found[event.run_id], ended=event.at, outcome=data["outcome"])
         elif event.run_id in found and event.type in _UNFINISHED:

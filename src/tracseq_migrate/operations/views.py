@@ -533,6 +533,22 @@ class StateImportedView(View):
 
 
 @frozen
+class CompletedView(View):
+    """``complete``: a week that is final; what was given up, by whom, and what was seen to be ended."""
+
+    type: ClassVar[str] = "complete"
+    header: Header
+    week: str
+    title: str
+    state: str
+    person: str
+    """Who signed now; empty where it was completed before."""
+    given_up: Sequence[str]
+    evidence: Sequence[str]
+    next_command: str
+
+
+@frozen
 class Compared:
     """One replication of a week, compared; ``note`` says why it is not exact, where it is not."""
 

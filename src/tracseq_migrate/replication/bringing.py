@@ -236,6 +236,12 @@ class Seen:
     phases: Mapping[str, phases.PairPhase]
 
     @property
+    def closed(self) -> bool:
+        """Whether A alone remembers that B owns the tables, as it is once the way back was given up. (Or where B is lost: whoever
+        asks must know that it was given up.)"""
+        return self.b is None and self.a is not None and (self.a.owner, self.a.direction) == ("b", "back")
+
+    @property
     def nothing(self) -> bool:
         """Neither side knows of it."""
         return self.a is None and self.b is None
@@ -251,6 +257,8 @@ class Seen:
     def text(self) -> str:
         if self.nothing:
             return "neither database knows of it"
+        if self.closed:
+            return "the old side says that the new one owns the tables, and that one knows nothing of it: completed, or lost"
         if not self.phases:
             return "it was begun, and nothing is copied yet"
         return ", ".join(f"{pair} is {each.phase}" for pair, each in self.phases.items())

@@ -105,6 +105,8 @@ class StepContext:
     """The files that the plan's steps read, by the names that `Step.reads` gives them, as they were when the run began."""
     guardian: Guardian = field(default_factory=NoGuardian)
     """What goes on with a step where this process dies in the middle of it."""
+    completed: bool = False
+    """Whether the week's way back was given up, for ever."""
     assume_yes: bool = False
     accept_loss: bool = False
     keep_running: bool = False

@@ -14,6 +14,7 @@ verify     after apply, and whenever ``verify`` is typed    no
 probe      when the outcome is not known                    no
 losses     before going back, and after                     no
 revert     going back; must be repeatable                   yes; and must prove what it put back
+conclude   when the week is completed; may come twice       yes: it ends what was kept for the way back
 adopt      after a loss of the journal                      no
 ========== ================================================ ==========================================================
 
@@ -168,6 +169,25 @@ class Step(BaseModel, ABC):
         Raises:
             StepFailed, Unreachable: it is not, or not seen to be, as before.
             LossRefused: writes would be left behind; the step is in force as it was.
+        """
+        return []
+
+    def cannot_conclude(self, ctx: StepContext, undo: Undo) -> str:
+        """Why the way back cannot be given up as things are; empty where it can. Asked before anybody signs.
+
+        Raises:
+            StepFailed, Unreachable: it cannot be said.
+        """
+        return ""
+
+    def conclude(self, ctx: StepContext, undo: Undo) -> list[Evidence]:
+        """The way back was given up, for ever: end what was kept for it, settle what is owed, and see that it is ended.
+
+        Must be repeatable: it is called again where it was broken off. A step that owes something must have it, else its week
+        cannot be completed.
+
+        Raises:
+            StepFailed, Unreachable: not all of it is ended, or seen to be.
         """
         return []
 

@@ -392,6 +392,18 @@ class CutoverStep(Step):
             Evidence(f"the flags are as before: {readings} readings agree", {"readings": readings}),
         ]
 
+    def cannot_conclude(self, ctx: StepContext, undo: Undo) -> str:
+        try:
+            standing = self._standing(ctx)
+        except SqlFailed as error:
+            raise Unreachable("who owns the tables", str(error)) from error
+        return "; ".join(f"{name}: {said}" for name, owner, said in standing if owner != "b")
+
+    def conclude(self, ctx: StepContext, undo: Undo) -> list[Evidence]:
+        from tracseq_migrate.replication.cutover.closing import close_for_good
+
+        return close_for_good(ctx.sessions, self._moving(ctx), by=self._by(ctx))
+
     def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
         named = ", ".join(f"{name} ({to} -> {from_})" for name, from_, to in undo.get("replications", []))
         return [
@@ -505,6 +517,9 @@ class CutoverStep(Step):
         for each in self.replications:
             name = _name(each)
             seen = look(ctx.sessions, name, each.from_, each.to, patience=ctx.remaining(10.0))
+            if seen.closed and ctx.completed:
+                found.append((name, "b", f"{each.to} owns its tables for good"))
+                continue
             if seen.a is None or seen.b is None:
                 raise StepFailed(
                     f"{name} does not follow: {each.from_ if seen.a is None else each.to} knows nothing of it",

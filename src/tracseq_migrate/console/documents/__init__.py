@@ -6,6 +6,7 @@ from tracseq_migrate.console.blocks import Block
 from tracseq_migrate.console.documents.adopt import render_adopt
 from tracseq_migrate.console.documents.backup import render_backups, render_restored
 from tracseq_migrate.console.documents.compare import render_compare
+from tracseq_migrate.console.documents.complete import render_completed
 from tracseq_migrate.console.documents.findings import render_findings
 from tracseq_migrate.console.documents.history import render_approved, render_chain, render_runs
 from tracseq_migrate.console.documents.lock import render_lock, render_released
@@ -21,6 +22,7 @@ from tracseq_migrate.operations.views import (
     BackupsView,
     ChainView,
     CompareView,
+    CompletedView,
     LockReleasedView,
     LockView,
     MappingCheckView,
@@ -48,6 +50,7 @@ __all__ = [
     "render_chain",
     "render_check",
     "render_compare",
+    "render_completed",
     "render_draft",
     "render_exported",
     "render_findings",
@@ -96,6 +99,8 @@ def blocks_of(view: View, look: Look) -> list[Block]:
             return render_adopt(view, look)
         case CompareView():
             return render_compare(view, look)
+        case CompletedView():
+            return render_completed(view, look)
         case SyncView():
             return render_sync(view, look)
         case SyncStoppedView():

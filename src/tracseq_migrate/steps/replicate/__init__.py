@@ -291,6 +291,9 @@ class ReplicateStep(Step):
         return [Evidence("`sync run` goes on by itself from here", {"service": SYNC})]
 
     def verify(self, ctx: StepContext) -> list[Evidence]:
+        if ctx.completed and self._closed(ctx):
+            return [Evidence(f"{self.to} owns {self.mapping} for good: its way back was given up")]
+
         def compared() -> Comparison:
             return self._compared(ctx, self.opened(ctx).replication)
 
@@ -421,6 +424,40 @@ class ReplicateStep(Step):
         )
         ctx.journal.settle(OBLIGATION)
         return evidence
+
+    def cannot_conclude(self, ctx: StepContext, undo: Undo) -> str:
+        from tracseq_migrate.replication.bringing import look
+
+        try:
+            seen = look(ctx.sessions, undo["replication"], self.from_, self.to, patience=ctx.remaining(10.0))
+        except SqlFailed as error:
+            raise Unreachable("who owns the tables", str(error)) from error
+        if seen.a is not None and seen.a.owner == "b":
+            return ""
+        return (
+            f"{self.from_} owns {self.mapping} still, and somebody must carry its changes to {self.to}: a cutover hands the"
+            " tables over first"
+        )
+
+    def conclude(self, ctx: StepContext, undo: Undo) -> list[Evidence]:
+        if not self._closed(ctx):
+            raise StepFailed(
+                f"changes of {self.mapping} are carried back to {self.from_} still",
+                hint="The week that handed its tables over is completed first.",
+            )
+        ctx.journal.settle(OBLIGATION)
+        return [Evidence(f"nobody has to carry changes of {self.mapping} any more")]
+
+    def _closed(self, ctx: StepContext) -> bool:
+        """Whether the new side owns the tables and the way back is taken away. Raises `Unreachable`."""
+        from tracseq_migrate.replication.bringing import look
+        from tracseq_migrate.replication.opening import name_of
+
+        try:
+            seen = look(ctx.sessions, name_of(self._file), self.from_, self.to, patience=ctx.remaining(10.0))
+        except SqlFailed as error:
+            raise Unreachable("who owns the tables", str(error)) from error
+        return seen.closed
 
     @staticmethod
     def _shapes(ctx: StepContext, undo: Undo) -> Mapping[str, Any]:
