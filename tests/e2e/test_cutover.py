@@ -49,28 +49,6 @@ def owner(sandbox: Sandbox) -> str:
     return str(found.pop()[0])
 
 
-def test_there_and_back_while_people_work(sandbox: Sandbox, tool: Tool) -> None:
-    write_week(sandbox, AUTH)
-    tool("plan", "try").expect(0, "order hold", "none is refused")
-    with load(tool) as call:
-        begun(sandbox)
-        tool("run", "try").expect(0, "changed owner at")
-        assert owner(sandbox) == "b"
-        tool("verify", "try").expect(0)
-        tool("compare", "try").expect(0)
-        tool("rollback", "try", "--to", "users").expect(0, "changed owner")
-        assert owner(sandbox) == "a"
-        outcome = interrupt(call)
-    assert outcome.document["findings"] == [], outcome
-    assert outcome.document["failures"]["total"] == 0, outcome
-    tool("rollback", "try").expect(0)
-    assert rows(sandbox, "main", "SELECT 1 FROM pg_namespace WHERE nspname = 'tracseq_migrate'") == []
-    assert (
-        rows(sandbox, "main", "SELECT 1 FROM pg_trigger WHERE tgname LIKE 'tracseq%' OR tgenabled = 'D'")
-        == []
-    )
-
-
 def watcher_of(call: Call) -> psutil.Process:
     """The guardian of a run that is at its cutover, once it watches."""
     found: list[psutil.Process] = []
@@ -123,15 +101,9 @@ def test_a_tool_that_is_killed_leaves_one_owner(sandbox: Sandbox, tool: Tool) ->
     assert outcome.document["findings"] == [], outcome
 
 
-def test_a_copy_that_nothing_took_over_cannot_be_completed(sandbox: Sandbox, tool: Tool) -> None:
-    write_week(sandbox, AUTH.partition("  - id: cutover")[0])
-    tool("run", "try").expect(0)
-    tool("complete", "try", "--confirm", "try").expect(4, "a cutover hands the tables over first")
-    tool("rollback", "try").expect(0)
-
-
 def test_a_week_is_completed_and_nothing_is_left_of_the_way_back(sandbox: Sandbox, tool: Tool) -> None:
     write_week(sandbox, AUTH)
+    tool("plan", "try").expect(0, "order hold", "none is refused")
     tool("complete", "try").expect(4, "never-run")
     tool("run", "try", "--until", "users").expect(9)
     tool("complete", "try").expect(4, "only a week that is proven")

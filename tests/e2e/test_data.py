@@ -114,6 +114,7 @@ def test_sync_that_was_stopped_is_an_alarm_and_nothing_is_lost(sandbox: Sandbox,
     write_week(sandbox, USERS)
     tool("run", "try").expect(0)
     eventually(lambda: carried(tool), wanted=True)
+    tool("complete", "try", "--confirm", "try").expect(4, "a cutover hands the tables over first")
     tool("sync", "stop").expect(0)
     rows(
         sandbox,

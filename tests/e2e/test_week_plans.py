@@ -52,6 +52,7 @@ def test_weeks_three_and_four_there_and_back(sandbox: Sandbox, tool: Tool) -> No
             tool("run", week, "--yes", *confirmed).expect(0, "changed owner at")
             assert {owners(sandbox)[name] == {"b"} for name in OWN[week]} == {True}
             tool("compare", week).expect(0)
+        tool("verify", "week3").expect(0)
         # A status that changes at the service leaves a line in its history, and sometimes a place where the sample was: rows for
         # which the monolith has no home.
         for earlier in ("sample_status_history", "sample_storage_locations WHERE NOT is_current"):
@@ -68,3 +69,7 @@ def test_weeks_three_and_four_there_and_back(sandbox: Sandbox, tool: Tool) -> No
     assert outcome.document["findings"] == [], outcome
     assert outcome.document["failures"]["total"] == 0, outcome
     assert rows(sandbox, "main", "SELECT 1 FROM pg_namespace WHERE nspname = 'tracseq_migrate'") == []
+    assert (
+        rows(sandbox, "main", "SELECT 1 FROM pg_trigger WHERE tgname LIKE 'tracseq%' OR tgenabled = 'D'")
+        == []
+    )
