@@ -103,6 +103,7 @@ def test_a_tool_that_is_killed_leaves_one_owner(sandbox: Sandbox, tool: Tool) ->
 
 def test_a_week_is_completed_and_nothing_is_left_of_the_way_back(sandbox: Sandbox, tool: Tool) -> None:
     write_week(sandbox, AUTH)
+    rows(sandbox, "auth", "CREATE SCHEMA kept; CREATE TABLE kept.users AS TABLE users")
     tool("plan", "try").expect(0, "order hold", "none is refused")
     tool("complete", "try").expect(4, "never-run")
     tool("run", "try", "--until", "users").expect(9)
@@ -135,5 +136,7 @@ def test_a_week_is_completed_and_nothing_is_left_of_the_way_back(sandbox: Sandbo
     tool("status").expect(0, "completed")
     tool("log").expect(0, "complete")
     assert "complete try" in (sandbox.folder / "MIGRATION_LOG.md").read_text()
-    # The fence stays for good: the next test's monolith is to write again.
+    # Rows and fence stay for good: the next test's databases are to be as they were.
     rows(sandbox, "main", "DROP SCHEMA tracseq_migrate CASCADE")
+    back = "TRUNCATE users CASCADE; INSERT INTO users SELECT * FROM kept.users; DROP SCHEMA kept CASCADE"
+    rows(sandbox, "auth", back)
