@@ -11,7 +11,7 @@ SECONDS ?= 600
 SEED ?= 1
 CASE ?=
 
-.PHONY: demo demo-full test test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps bench-data setup clean help
+.PHONY: demo demo-full test test-long test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps bench-data setup clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -36,10 +36,13 @@ demo-full: setup ## weeks 1 to 4 while people work, and weeks 4 and 3 back again
 # Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together. Files go in
 # their own order: those with few tests are the long ones, and must not come last.
 test: setup ## every test, on real PostgreSQL, a real proxy and real processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long'
+
+test-long: setup ## those left out of `make test`: half a minute each, and a long suite or another test shows the same
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m long
 
 test-quick: $(STAMP) ## the tests that need no sandbox
-	$(BIN)/python -m pytest -m 'not sandbox'
+	$(BIN)/python -m pytest -m 'not sandbox and not long'
 
 chaos: setup ## a long suite: SUITE=kill|contention|weather|input|… SECONDS=600 SEED=1 WORKERS=3; goes on where it stopped
 	$(BIN)/python -m tests.chaos $(SUITE) --seconds $(SECONDS) --seed $(SEED) --workers $(WORKERS) $(if $(CASE),--case '$(CASE)')

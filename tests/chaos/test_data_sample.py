@@ -13,6 +13,7 @@ from tests.replication.databases import binaries
 pytestmark = pytest.mark.skipif(not binaries(), reason="no PostgreSQL server is on this machine")
 
 
+@pytest.mark.long
 def test_killed_on_the_way_there_and_back_and_no_row_is_wrong(tmp_path: Path) -> None:
     with SUITE.bench(tmp_path) as bench:
         tally = bench.carry_out("kill short 0")

@@ -161,6 +161,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KillBench]:
 
 
 @pytest.mark.sandbox
+@pytest.mark.long
 def test_a_sample_of_the_points(bench: KillBench) -> None:
     points = bench.undisturbed("run week1").points
     assert len(points) == len(set(points))

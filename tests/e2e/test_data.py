@@ -70,6 +70,7 @@ def carried(tool: Tool) -> bool:
     return bool(line["leader"]) and line["behind_rows"] == 0
 
 
+@pytest.mark.long
 def test_there_and_back_and_there_again_while_people_work(sandbox: Sandbox, tool: Tool) -> None:
     before = everything(sandbox)
     write_week(sandbox, USERS)

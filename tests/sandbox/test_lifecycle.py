@@ -174,6 +174,7 @@ def test_up_on_a_running_one_changes_nothing(session_sandbox: Sandbox) -> None:
     assert document == before
 
 
+@pytest.mark.long
 def test_two_side_by_side_and_down_takes_only_its_own(tmp_path: Path) -> None:
     with (
         own_sandbox(tmp_path / TOO_LONG_FOR_A_SOCKET, proxy="haproxy") as one,
