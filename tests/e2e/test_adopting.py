@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from tests.e2e.driving import Tool, pids, world
 from tests.e2e.standing_still import journal_of
 from tests.sandbox_fixture import Sandbox
@@ -65,6 +67,7 @@ def test_what_users_wrote_before_the_loss_is_not_left_without_a_word(sandbox: Sa
     assert f"{count} writes would be left" in refused.err
 
 
+@pytest.mark.long
 def test_a_week_that_is_half_there_goes_on(sandbox: Sandbox, tool: Tool) -> None:
     before = world(sandbox)
     tool("run", "week1", "--yes", "--until", "start").expect(9)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 
+import pytest
+
 from tests.e2e.driving import Outcome, Tool, world
 from tests.e2e.standing_still import SHORT, all_of_it, journal_of, set_lease, stop_and_overtake
 from tests.sandbox_fixture import Sandbox
@@ -24,6 +26,7 @@ def test_one_that_stood_still_can_change_nothing_any_more(sandbox: Sandbox, tool
     assert world(sandbox) == before
 
 
+@pytest.mark.long
 def test_who_only_looks_disturbs_no_run_and_can_sign(sandbox: Sandbox, tool: Tool) -> None:
     ended = threading.Event()
     looks: list[Outcome] = []

@@ -215,6 +215,7 @@ def test_down_after_supervisor_and_database_were_killed(tmp_path: Path) -> None:
         assert not sandbox.folder.exists()
 
 
+@pytest.mark.long
 def test_kept_data_is_there_again_and_other_files_stay(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     folder.mkdir()
