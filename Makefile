@@ -35,7 +35,7 @@ demo-full: setup ## weeks 1 to 4 while people work, and weeks 4 and 3 back again
 
 # Most tests wait for real processes, so three workers keep two cores busy; a file's tests stay together. Files go in
 # their own order: those with few tests are the long ones, and must not come last.
-test: setup ## every test, on real PostgreSQL, a real proxy and real processes
+test: setup ## the tests (but for the long ones), on real PostgreSQL, a real proxy and real processes
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'not long'
 
 test-long: setup ## those left out of `make test`: half a minute each, and a long suite or another test shows the same
