@@ -89,6 +89,10 @@ bench-steps: $(STAMP) ## 200 trivial steps against bash, terraform, pyinfra and 
 bench-health: setup ## the health of 1,000 endpoints, against curl --parallel
 	$(BIN)/python benchmarks/health.py
 
+ROUNDS ?= 100
+bench-cutover: setup ## what people notice of 100 cutovers and 100 rollbacks, against runbook and replication by hand (about 40 minutes)
+	$(BIN)/python benchmarks/cutover --rounds $(ROUNDS)
+
 ROWS ?= 1000000
 bench-data: setup ## copy, pre-scan, comparison and apply, against the tools of the field (ROWS=1000000; about half an hour)
 	$(BIN)/python benchmarks/data/copying.py --rows $(ROWS)
