@@ -22,6 +22,8 @@ class Wire:
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._over = threading.Event()
+        self._goes = threading.Event()
+        self._goes.set()
         self.cuts = 0
         self.dsn = make_conninfo(dsn, host="127.0.0.1", port=self._listener.getsockname()[1])
         self._start(self._accept)
@@ -43,9 +45,20 @@ class Wire:
 
         self._start(cutting)
 
+    def stall(self, seconds: float) -> None:
+        """For so long nothing comes through, in either direction, and nobody is told."""
+        self._goes.clear()
+
+        def later() -> None:
+            self._over.wait(seconds)
+            self._goes.set()
+
+        self._start(later)
+
     def close(self) -> None:
         """Break all, and be gone."""
         self._over.set()
+        self._goes.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)  # wakes the one who waits for connections
         self._listener.close()
@@ -75,23 +88,23 @@ class Wire:
             self._start(self._both, near, far)
 
     def _both(self, near: socket.socket, far: socket.socket) -> None:
-        other = threading.Thread(target=_pump, args=(far, near), daemon=True)
+        other = threading.Thread(target=self._pump, args=(far, near), daemon=True)
         other.start()
-        _pump(near, far)
+        self._pump(near, far)
         other.join()
         with self._lock:
             self._ends -= {near, far}
             near.close()
             far.close()
 
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while block := source.recv(65536):
-            sink.sendall(block)
-    for end in (source, sink):
+    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+            while block := source.recv(65536):
+                self._goes.wait()
+                sink.sendall(block)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 @contextmanager
