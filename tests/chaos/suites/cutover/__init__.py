@@ -196,8 +196,8 @@ class Bench:
         }
 
     def _owned(self, step: str) -> bool:
-        """Whether the new side takes writes; seen by trying."""
-        return all(self._takes_writes(name, TABLES[name]) for name in NEW[step])
+        """Whether the old side refuses writes; seen by trying. (The new one takes them before its first cutover as well.)"""
+        return not any(self._takes_writes("main", TABLES[name]) for name in NEW[step])
 
     def _one_owner(self, step: str) -> None:
         """Each table takes writes on one side, the right one."""
