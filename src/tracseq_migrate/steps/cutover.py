@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -48,6 +49,14 @@ if TYPE_CHECKING:
 
 OPEN = "open"
 """The checkpoint from which on only forward is right: the new owner has opened."""
+_RECOVERS = (
+    "should the tool die in the middle, a guardian that it starts first ends the cutover or undoes it; should the machine die,"
+    " `tracseq-migrate resume` does, from any machine; until then writes are refused, and none is lost"
+)
+_POINT = (
+    "the point of no return is the commit that opens the new tables: before it everything is put back as it was, after it the"
+    " cutover is brought to its end"
+)
 _PATIENCE = 30.0
 _AGAIN = 0.5
 
@@ -72,6 +81,22 @@ class Moved(BaseModel):
         return f"mappings/{self.mapping}.yaml"
 
 
+class Known(BaseModel):
+    """Somebody who writes the tables that move, and whom somebody has answered for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    role: Name = "*"
+    """A pattern of the database role, with ``*`` and ``?``."""
+    application: str = "*"
+    """A pattern of the application name that its sessions give; an empty one is no name at all."""
+    because: Name
+    """Why its writes will not be missed: they come through the gateway, or they have ended."""
+
+    def knows(self, role: str, application: str) -> bool:
+        return fnmatchcase(role, self.role) and fnmatchcase(application, self.application)
+
+
 class CutoverStep(Step):
     """Hands tables over to another database, and the requests to the service behind it, as one; nothing that was acknowledged
     is lost, there or back."""
@@ -90,6 +115,9 @@ class CutoverStep(Step):
     order: Literal["auto", "hold", "reload"] = "auto"
     """``hold``: writes wait in the proxy, and none is refused; refused before it begins where the proxy cannot do that.
     ``reload``: writes are refused for the time in which the gateway takes up its flags. ``auto``: hold where that can be."""
+    writers: tuple[Known, ...] = ()
+    """Who may have written the tables since they follow. One that is alone is the application behind the gateway; where there are
+    several, the cutover is refused until each is named here: whoever writes past the gateway's prefix would fail afterwards."""
     accept_gap: bool = False
     """Signed: that writes are refused for as long as the gateway takes, where there is no proxy that could hold them."""
 
@@ -191,7 +219,52 @@ class CutoverStep(Step):
             found.append(
                 Concern(question, "pass", "they are refused for a moment, and the plan accepts that")
             )
-        return [*found, *self._in_the_way(ctx)]
+        return [*found, *self._in_the_way(ctx), *self._counted(ctx)]
+
+    def _counted(self, ctx: StepContext) -> list[Concern]:
+        """Whether everybody who writes the tables is known; the triggers have noted it since they follow."""
+        from tracseq_migrate.replication.cutover.census import Writer, writers
+
+        question = f"{self.title}: whoever writes the tables is known"
+        try:
+            if not all(self._follows(ctx)):
+                return []
+            found: dict[tuple[str, str], Writer] = {}
+            for one in self._moving(ctx):
+                with ctx.sessions.open(
+                    one.database_a, purpose="preflight", timeout=ctx.remaining(10.0)
+                ) as session:
+                    found |= {(each.role, each.application): each for each in writers(session, one)}
+        except (SqlFailed, Unreachable, StepFailed) as error:
+            return [Concern(question, "unknown", str(error))]
+        strange = [
+            each
+            for each in found.values()
+            if not any(known.knows(each.role, each.application) for known in self.writers)
+        ]
+        if not strange or (len(found) == 1 and not self.writers):
+            return [
+                Concern(question, "pass", "; ".join(map(str, found.values())) or "nobody has written them")
+            ]
+        return [
+            Concern(
+                question,
+                "fail",
+                str(each),
+                "Its writes fail after the cutover unless they come through the gateway: route or stop it, then name it under"
+                " `writers:` of the step with a reason.",
+            )
+            for each in strange
+        ]
+
+    def _follows(self, ctx: StepContext) -> list[bool]:
+        from tracseq_migrate.replication.standing import stand
+
+        return [
+            stand(ctx.sessions, _name(each), each.from_, each.to, (), patience=ctx.remaining(10.0))
+            is not None
+            for each in self.replications
+        ]
 
     def _in_the_way(self, ctx: StepContext) -> list[Concern]:
         """Who holds the tables that follow already; before they do, the step that brings them to life asks."""
@@ -300,7 +373,25 @@ class CutoverStep(Step):
             else:
                 tables = ", ".join(f"{pair} ({phase})" for pair, phase in found.phases.items())
                 lines.append(known(f"{name}: {tables}; {found.leader or 'nobody'} carries changes over"))
+                if found.alarm:
+                    lines.append(known(f"{name}: {found.alarm}"))
+        lines.append(known(_RECOVERS))
+        lines.append(known(_POINT))
+        if ctx.deep:
+            lines += self._outlook(ctx)
         return lines
+
+    def _outlook(self, ctx: StepContext) -> list[PreviewLine]:
+        from tracseq_migrate.replication.cutover.census import outlook
+
+        try:
+            return [
+                line
+                for one in self._moving(ctx)
+                for line in outlook(ctx.sessions, one, patience=ctx.remaining(30.0))
+            ]
+        except (SqlFailed, Unreachable, StepFailed) as error:
+            return [assumed(f"the databases cannot be asked: {error}")]
 
     def prepare(self, ctx: StepContext) -> Undo:
         try:

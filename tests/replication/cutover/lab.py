@@ -20,7 +20,8 @@ from tracseq_migrate.replication.pair import Replication
 
 SCHEMA_A = """
 CREATE TABLE accounts (
-    id serial PRIMARY KEY, name varchar(80) NOT NULL UNIQUE, balance int NOT NULL, touched int NOT NULL DEFAULT 0);
+    id serial PRIMARY KEY, name varchar(80) NOT NULL UNIQUE, balance int NOT NULL, touched int NOT NULL DEFAULT 0,
+    nick text NOT NULL DEFAULT 'none');
 CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN NEW.touched := coalesce(OLD.touched, 0) + 1; RETURN NEW; END';
 CREATE TRIGGER touching BEFORE UPDATE ON accounts FOR EACH ROW EXECUTE FUNCTION touch();
 INSERT INTO accounts (name, balance) SELECT 'first ' || i, i FROM generate_series(1, 50) AS i;
@@ -43,6 +44,7 @@ tables:
       touched: touched
     back:
       balance: {unfit: nobody has more than two thousand million}
+    kept: [nick]
 """
 
 

@@ -274,7 +274,14 @@ class Applier:
                 self._stage(span)
             if self._direction == "back":
                 self._look_back(spans)
-            return self._statement(spans)
+            counts = self._statement(spans)
+            if self._direction == "back":
+                for span in spans:
+                    if span.pair.side:
+                        self.destination.execute(
+                            writing.carry_again(self._replication, span.pair, whole=span.whole)
+                        )
+            return counts
         except SqlFailed as error:
             if edge(error) and not whole_log:
                 raise More from None

@@ -13,9 +13,10 @@ from tracseq_migrate.frozen import frozen
 from tracseq_migrate.replication.applying.reading import PRESENT, kept_name, stage_columns
 from tracseq_migrate.replication.applying.types import base_of, equal, exact
 from tracseq_migrate.replication.capture.naming import bounded
+from tracseq_migrate.replication.capture.naming import log as log_name
 from tracseq_migrate.replication.catalog.model import Column, Table
 from tracseq_migrate.replication.mapping.back import unchanged
-from tracseq_migrate.replication.names import listed, literal, quoted
+from tracseq_migrate.replication.names import listed, literal, ours, quoted
 from tracseq_migrate.replication.pair import Direction, Pair, Replication
 
 _IMAGE_DIFFERS = "OPERATOR(pg_catalog.*<>)"
@@ -366,6 +367,23 @@ def lens_keys_statement(replication: Replication, pair: Pair) -> str:
     return f"""
         INSERT INTO {into_keys_name(replication, pair)} ({", ".join(quoted(each.name) for each in keys)})
         SELECT {", ".join(f"({each.down})" for each in keys)} FROM {keys_name(replication, pair)} b
+        """
+
+
+def carry_again(replication: Replication, pair: Pair, *, whole: bool) -> str:
+    """Notes the rows that were written on A in A's own log, each once, for the day on which A owns them again.
+
+    What B has no column for lies in its side table, and follows A's rows: those that came back have other values there now, or
+    their first.
+    """
+    log = ours(log_name(replication.name, pair.name))
+    if whole:
+        return f'INSERT INTO {log} ("whole") SELECT true WHERE NOT EXISTS (SELECT FROM {log} WHERE "whole")'
+    columns = ", ".join(f"key_{number}" for number in range(1, len(pair.key_a) + 1))
+    keys = ", ".join(f"s.{quoted(name)}" for name in pair.key_a)
+    return f"""
+        INSERT INTO {log} ({columns})
+        SELECT {keys} FROM {into_name(replication, pair)} s EXCEPT SELECT {columns} FROM {log} WHERE "whole" IS NULL
         """
 
 

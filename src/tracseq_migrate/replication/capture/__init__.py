@@ -21,6 +21,7 @@ from tracseq_migrate.replication.capture.recording import (
     forget,
     log_table,
     state,
+    writers_table,
 )
 from tracseq_migrate.replication.capture.triggers import State
 
@@ -39,4 +40,5 @@ __all__ = [
     "forget",
     "log_table",
     "state",
+    "writers_table",
 ]

@@ -25,6 +25,10 @@ def log(replication: str, pair: str) -> str:
     return bounded("log", replication, pair)
 
 
+def writers(replication: str, pair: str) -> str:
+    return bounded("writers", replication, pair)
+
+
 def capturing(replication: str, pair: str) -> str:
     return bounded("capture", replication, pair)
 

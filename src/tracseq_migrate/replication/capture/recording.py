@@ -31,6 +31,11 @@ def log_table(replication: Replication, pair: Pair) -> str:
     return ours(naming.log(replication.name, pair.name))
 
 
+def writers_table(replication: Replication, pair: Pair) -> str:
+    """Who has changed the table, a line a day: ``day`` (in UTC), ``role``, ``application``, ``address``; quoted and qualified."""
+    return ours(naming.writers(replication.name, pair.name))
+
+
 def create(
     session: Session,
     replication: Replication,
@@ -69,9 +74,14 @@ def create(
         session.execute(f"REVOKE ALL ON {log} FROM PUBLIC")
         row, whole = ours(naming.capturing(replication.name, pair.name)), _whole_function(replication, pair)
         _function(session, row, _row_body(log, table, key))
-        _function(
-            session, whole, f'BEGIN INSERT INTO {log} ("whole") VALUES (true); RETURN NULL; END'
-        )  # TRUNCATE
+        writers = writers_table(replication, pair)
+        # No unique key: two that write for the first time at once must not wait for one another. They leave two rows.
+        session.execute(
+            f"CREATE TABLE IF NOT EXISTS {writers} (day date NOT NULL, role text NOT NULL, application text NOT NULL,"
+            " address text NOT NULL)"
+        )
+        session.execute(f"REVOKE ALL ON {writers} FROM PUBLIC")
+        _function(session, whole, _whole_body(log, writers))
         for member in members(session, table.relation):
             # The trigger on rows is cloned to partitions by PostgreSQL itself, also to those that are attached later.
             if member.relation == table.relation:
@@ -89,7 +99,7 @@ def create(
                 session,
                 member.relation,
                 _whole_trigger(replication, pair),
-                f"AFTER TRUNCATE ON {member.relation} FOR EACH STATEMENT",
+                f"AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {member.relation} FOR EACH STATEMENT",
                 whole,
                 always=enabled,
             )
@@ -123,6 +133,7 @@ def drop(
     session.execute(f"DROP FUNCTION IF EXISTS {ours(naming.capturing(replication.name, pair.name))}()")
     session.execute(f"DROP FUNCTION IF EXISTS {_whole_function(replication, pair)}()")
     session.execute(f"DROP TABLE IF EXISTS {log_table(replication, pair)}")
+    session.execute(f"DROP TABLE IF EXISTS {writers_table(replication, pair)}")
 
 
 def state(session: Session, replication: Replication, pair: Pair, side: Side) -> State:
@@ -169,6 +180,25 @@ BEGIN
         INSERT INTO {log} ({names}) VALUES ({new});
     ELSE
         INSERT INTO {log} ({names}) VALUES ({old});
+    END IF;
+    RETURN NULL;
+END"""
+
+
+def _whole_body(log: str, writers: str) -> str:
+    """Once a statement: a table that is emptied is noted as a whole, and so is whoever writes for the first time today."""
+    return f"""
+DECLARE
+    day_ date := (clock_timestamp() AT TIME ZONE 'UTC')::date;
+    application_ text := current_setting('application_name');
+    address_ text := coalesce(host(inet_client_addr()), '');
+BEGIN
+    IF TG_OP = 'TRUNCATE' THEN
+        INSERT INTO {log} ("whole") VALUES (true);
+    END IF;
+    IF NOT EXISTS (SELECT FROM {writers} w WHERE w.day = day_ AND w.role = session_user AND w.application = application_
+                   AND w.address = address_) THEN
+        INSERT INTO {writers} VALUES (day_, session_user, application_, address_);
     END IF;
     RETURN NULL;
 END"""

@@ -165,6 +165,25 @@ class Moving:
                     found.append(f"{session.what}: backend {pid} ({what}), for {seconds:.1f} s")
         return "; ".join(found)
 
+    def mark(self) -> list[int]:
+        """How far the origin's logs are; for `written_since`."""
+        return [
+            self.origin.rows(
+                f"SELECT coalesce(max(seq), 0) FROM {capture.log_table(self.replication, pair)}"
+            )[0][0]
+            for pair in self._each()
+        ]
+
+    def written_since(self, mark: list[int]) -> str:
+        """The tables in which rows were written since then, with their number, in words; empty where none was."""
+        found = []
+        for pair, seq in zip(self._each(), mark, strict=True):
+            log = capture.log_table(self.replication, pair)
+            ((rows,),) = self.origin.rows(f"SELECT count(*) FROM {log} WHERE seq > {seq}")
+            if rows:
+                found.append(f"{rows} in {(pair.a if self.origin_side == 'a' else pair.b).name}")
+        return ", ".join(found)
+
     # -- the moment --------------------------------------------------------------------------------------------------------
 
     def lock_destination(self) -> None:
@@ -197,8 +216,10 @@ class Moving:
         advanced = advance(self.replication, self.direction, self.origin, writes)
         writes.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for pair in self._each():
-            # What the log has by now was written by the applier itself, and must not go back.
-            capture.forget(writes, self.replication, pair)
+            # What the log has by now was written by the applier itself, and must not go back: but for what B keeps beside its
+            # rows, which follows A's.
+            if not (pair.side and self.direction == "back"):
+                capture.forget(writes, self.replication, pair)
         for thing in put_away.listed(
             writes, self.replication.name, self.destination_side, kinds=("trigger",)
         ):

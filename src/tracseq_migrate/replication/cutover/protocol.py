@@ -218,6 +218,13 @@ def settle_down(moves: Sequence[Moving], front: Front, at: Callable[[str], None]
         move.wake()
 
 
+_HELD = "Wait until these transactions have ended, or end them, and try again. Nothing was changed."
+_PAST = (
+    "Somebody writes past the gateway's prefix: another path of the monolith, or a job of its own; after the cutover it would"
+    " fail. `tracseq-migrate plan WEEK` says who writes there; route it, stop it, or move it with the week. Nothing was changed."
+)
+
+
 class _Moment:
     """The part in which somebody waits: tried until the locks were had."""
 
@@ -242,6 +249,7 @@ class _Moment:
         self.under_way: int | None = None
         self.sequences: list[str] = []
         self.standbys = True
+        self._past = ""
 
     def pass_(self) -> None:
         """Through it. Raises `StepFailed` where the locks could not be had; nothing has happened then."""
@@ -262,7 +270,8 @@ class _Moment:
             try:
                 if self._try():
                     return
-                why = f"{self.under_way} writes were still under way"
+                why = self._past or f"{self.under_way} writes were still under way"
+                self._told(f"not now: {why}")
             except SqlFailed as error:
                 if not locked_out(error):
                     raise
@@ -270,11 +279,19 @@ class _Moment:
                 self._told(f"not now: {why}")
         raise StepFailed(
             f"the tables were not free in {self.tries} tries: {why}",
-            hint="Wait until these transactions have ended, or end them, and try again. Nothing was changed.",
+            hint=_PAST if self._past else _HELD,
         )
 
+    def _came_past(self, marks: Sequence[list[int]]) -> bool:
+        found = ", ".join(
+            filter(None, (move.written_since(mark) for move, mark in zip(self._moves, marks, strict=True)))
+        )
+        self._past = f"rows were written while every request was held: {found}" if found else ""
+        return bool(found)
+
     def _try(self) -> bool:
-        """False where writes were under way still that a proxy could not wait for; then nothing has happened."""
+        """False where writes were under way still that a proxy could not wait for, or came in past it; then nothing has
+        happened."""
         front, moves, at = self._front, self._moves, self._at
         passed = False
         try:
@@ -284,6 +301,8 @@ class _Moment:
             self.under_way = front.settle(self._limits.settle)
             if self.under_way and self.tries < self._limits.tries:
                 return False
+            # While everything that comes through the front waits, nobody can write who does come through it.
+            marks = [move.mark() for move in moves] if self.under_way == 0 else None
             began = time.monotonic()
             for move in moves:
                 move.lock_destination()
@@ -291,6 +310,8 @@ class _Moment:
             for move in moves:
                 move.lock_origin()
             at("origin locked")
+            if marks is not None and self._came_past(marks):
+                return False
             self.locked, began = time.monotonic() - began, time.monotonic()
             self.rows = sum(move.fill() for move in moves)
             at("filled")
