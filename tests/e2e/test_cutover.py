@@ -108,6 +108,14 @@ def test_a_week_is_completed_and_nothing_is_left_of_the_way_back(sandbox: Sandbo
     tool("complete", "try").expect(4, "never-run")
     tool("run", "try", "--until", "users").expect(9)
     tool("complete", "try").expect(4, "only a week that is proven")
+    for name in ("nightly-job", "another"):
+        with psycopg.connect(sandbox.document["databases"]["main"], application_name=name) as connection:
+            connection.execute("UPDATE users SET last_name = last_name WHERE email = 'nobody'")
+    tool("run", "try").expect(9, "nightly-job (role", "another (role", "`writers:`")
+    assert owner(sandbox) == "a"
+    tool("plan", "try", "--deep").expect(0, "nightly-job", "the way back of users", "deleted users")
+    tool("run", "try", "--yes").expect(9)
+    tool("approve", "try", "cutover", "--evidence", "both were stopped yesterday").expect(0)
     tool("run", "try").expect(0)
     tool("complete", "try").expect(4, "the way back of cutover", "carried over", "complete try --confirm try")
     tool("complete", "try", "--confirm", "week1").expect(2, "another week")

@@ -57,6 +57,10 @@ _POINT = (
     "the point of no return is the commit that opens the new tables: before it everything is put back as it was, after it the"
     " cutover is brought to its end"
 )
+_STRANGE = (
+    "Writes that do not come through the gateway fail after the cutover: route or stop whoever makes them and sign that it was"
+    " done, or name them under `writers:` of the step with a reason"
+)
 _PATIENCE = 30.0
 _AGAIN = 0.5
 
@@ -223,38 +227,33 @@ class CutoverStep(Step):
 
     def _counted(self, ctx: StepContext) -> list[Concern]:
         """Whether everybody who writes the tables is known; the triggers have noted it since they follow."""
-        from tracseq_migrate.replication.cutover.census import Writer, writers
-
         question = f"{self.title}: whoever writes the tables is known"
         try:
             if not all(self._follows(ctx)):
                 return []
-            found: dict[tuple[str, str], Writer] = {}
-            for one in self._moving(ctx):
-                with ctx.sessions.open(
-                    one.database_a, purpose="preflight", timeout=ctx.remaining(10.0)
-                ) as session:
-                    found |= {(each.role, each.application): each for each in writers(session, one)}
+            strange = self._strangers(ctx)
         except (SqlFailed, Unreachable, StepFailed) as error:
             return [Concern(question, "unknown", str(error))]
-        strange = [
-            each
+        return [Concern(question, "fail", each, _STRANGE) for each in strange] or [
+            Concern(question, "pass", "each is, or there is one alone")
+        ]
+
+    def _strangers(self, ctx: StepContext) -> list[str]:
+        """Who writes the old tables, and nobody has answered for; none where there is but one, the application itself."""
+        from tracseq_migrate.replication.cutover.census import Writer, writers
+
+        found: dict[tuple[str, str], Writer] = {}
+        for one in self._moving(ctx):
+            with ctx.sessions.open(
+                one.database_a, purpose="preflight", timeout=ctx.remaining(10.0)
+            ) as session:
+                found |= {(each.role, each.application): each for each in writers(session, one)}
+        if len(found) == 1 and not self.writers:
+            return []
+        return [
+            str(each)
             for each in found.values()
             if not any(known.knows(each.role, each.application) for known in self.writers)
-        ]
-        if not strange or (len(found) == 1 and not self.writers):
-            return [
-                Concern(question, "pass", "; ".join(map(str, found.values())) or "nobody has written them")
-            ]
-        return [
-            Concern(
-                question,
-                "fail",
-                str(each),
-                "Its writes fail after the cutover unless they come through the gateway: route or stop it, then name it under"
-                " `writers:` of the step with a reason.",
-            )
-            for each in strange
         ]
 
     def _follows(self, ctx: StepContext) -> list[bool]:
@@ -421,7 +420,22 @@ class CutoverStep(Step):
     # -- there and back ----------------------------------------------------------------------------------------------------
 
     def apply(self, ctx: StepContext, undo: Undo) -> Done | WaitingOn:
+        # Asked here as well: a run that brings the tables to life begins before anybody is noted. To fail would be to take the
+        # copy back.
+        strange = [] if ctx.approvals(ctx.step_id) else self._unknown_now(ctx)
+        if strange:
+            return WaitingOn(
+                on=f"a word about who else writes the tables: {'; '.join(strange)}. {_STRANGE}",
+                next_command=f"tracseq-migrate approve {ctx.week} {ctx.step_id}",
+                item=ctx.step_id,
+            )
         return Done(tuple(self._carried(ctx, undo, "forward")))
+
+    def _unknown_now(self, ctx: StepContext) -> list[str]:
+        try:
+            return self._strangers(ctx)
+        except (SqlFailed, Unreachable) as error:
+            raise StepFailed(f"it cannot be asked who writes the tables: {error}") from error
 
     def verify(self, ctx: StepContext) -> list[Evidence]:
         for name, owner, text in self._standing(ctx):
