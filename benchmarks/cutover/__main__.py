@@ -1,6 +1,6 @@
 """What people notice while users change their owner: the tool's orders, the usual runbook, and logical replication by hand.
 
-    python benchmarks/cutover [--rounds 100] [--peer-rounds 10] [--rate 100] [--only hold,reload,runbook,replication]
+    python benchmarks/cutover [--rounds 100] [--peer-rounds 10] [--rate 100] [--only hold,plain,reload,runbook,replication]
 
 Each row has a sandbox of its own, with 100 writes and 100 reads a second through the gateway on kept-alive connections, from
 before the first change until after the last. A round of the tool is a cutover and a rollback; one of a peer is a change there
@@ -207,11 +207,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--peer-rounds", type=int, default=10)
     parser.add_argument("--rate", type=float, default=100.0)
-    parser.add_argument("--only", default="hold,reload,runbook,replication")
+    parser.add_argument("--only", default="hold,plain,reload,runbook,replication")
     given = parser.parse_args()
     rate, rounds, few = given.rate, given.rounds, given.peer_rounds
     rows: dict[str, Callable[[], Row]] = {
         "hold": lambda: by_tool("hold, behind haproxy", "hold", ["--proxy", "haproxy"], rate, rounds),
+        "plain": lambda: by_tool(
+            "plain, behind Caddy", "plain", ["--proxy", "caddy"], rate, max(rounds // 10, 1)
+        ),
         "reload": lambda: by_tool(
             "reload, one gateway", "reload", ["--gateway", "single"], rate, max(rounds // 10, 1)
         ),

@@ -213,6 +213,11 @@ class Rollout(Protocol):
         ...
 
     @property
+    def swaps(self) -> bool:
+        """Whether instances with other flags are swapped in at once, by something that stands in front of them."""
+        ...
+
+    @property
     def holds(self) -> bool:
         """Whether what stands in front can make writes wait for a moment."""
         ...

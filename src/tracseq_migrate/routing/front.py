@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from tracseq_migrate.errors import Locked, StepFailed
 from tracseq_migrate.ports import ProbeReport, StaleSwitch, Unreachable
 from tracseq_migrate.routing.flip import OWED, PROBES_A_SECOND, Flip, declare, probe_targets, see
+from tracseq_migrate.routing.orders import Order
 from tracseq_migrate.step import Evidence, StepContext
 
 HOLD = 1.0
@@ -26,6 +27,7 @@ class GatewayFront:
         ctx: of the step.
         over: the flags by which requests reach the new owner.
         back: those by which they reach the present one.
+        order: what becomes of writes in the moment of the change: only ``hold`` lets them wait.
         prove: given the name of a prepared instance, sees who answers through it; raises `StepFailed`.
     """
 
@@ -35,9 +37,11 @@ class GatewayFront:
         *,
         over: Flip,
         back: Flip,
+        order: Order,
         prove: Callable[[str], Sequence[Evidence]] = lambda _: (),
     ) -> None:
         self._ctx = ctx
+        self.order = order
         self._over = over
         self._back = back
         self._prove = prove
@@ -46,12 +50,6 @@ class GatewayFront:
         self._probing = (
             None if ctx.settled else ctx.prober.start(probe_targets(ctx, over.expect), rate=PROBES_A_SECOND)
         )
-
-    @property
-    def order(self) -> str:
-        """``hold`` where writes wait for the moment of the change; else ``reload``: some are refused, and the plan must say
-        that this is accepted."""
-        return "hold" if self._ctx.rollout.holds else "reload"
 
     @property
     def wanted(self) -> Mapping[str, bool]:
@@ -72,10 +70,13 @@ class GatewayFront:
 
     def hold(self) -> None:
         """Writes below the prefixes wait from here on, at most `HOLD` seconds. Raises `Unreachable`."""
-        self._ctx.rollout.hold(self._prefixes, seconds=HOLD)
+        if self.order == "hold":
+            self._ctx.rollout.hold(self._prefixes, seconds=HOLD)
 
     def settle(self, seconds: float) -> int | None:
         """Wait until no write is under way, at most so long; how many still are, None where nobody can tell."""
+        if self.order != "hold":
+            return None  # they come in as they go out: there is nothing to wait for
         clock = self._ctx.clock
         until = clock.monotonic() + seconds
         while True:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -13,9 +13,10 @@ from tracseq_migrate import duration
 from tracseq_migrate.duration import Duration
 from tracseq_migrate.errors import Finding, InProgress, InvalidInput, InvalidSetup, StepFailed
 from tracseq_migrate.ports import Route, SqlFailed, Unreachable
-from tracseq_migrate.routing import by_hand, concerns, proof, values
+from tracseq_migrate.routing import by_hand, concerns, orders, proof, values
 from tracseq_migrate.routing.flip import OWED, Flip, see
 from tracseq_migrate.routing.front import GatewayFront
+from tracseq_migrate.routing.orders import Asked
 from tracseq_migrate.routing.readback import describe, disagreements, wrong_flags
 from tracseq_migrate.step import (
     BY_HAND,
@@ -116,14 +117,15 @@ class CutoverStep(Step):
     """The flags that send requests to the new owners."""
     write_gap: Duration = 1.0
     """For how many seconds writes may wait or be refused; the run measures it, and says when it was longer."""
-    order: Literal["auto", "hold", "reload"] = "auto"
-    """``hold``: writes wait in the proxy, and none is refused; refused before it begins where the proxy cannot do that.
-    ``reload``: writes are refused for the time in which the gateway takes up its flags. ``auto``: hold where that can be."""
+    order: Asked = "auto"
+    """``hold``: writes wait in the proxy, and none is refused. ``plain``: a proxy that cannot hold switches, and writes are
+    refused until it has. ``reload``: writes are refused for the time in which the gateway takes up its flags. ``auto``: the first
+    of them that can be had. What cannot be had is refused before it begins."""
     writers: tuple[Known, ...] = ()
     """Who may have written the tables since they follow. One that is alone is the application behind the gateway; where there are
     several, the cutover is refused until each is named here: whoever writes past the gateway's prefix would fail afterwards."""
     accept_gap: bool = False
-    """Signed: that writes are refused for as long as the gateway takes, where there is no proxy that could hold them."""
+    """Signed: that writes are refused for a moment (``plain``), or for as long as the gateway takes (``reload``)."""
 
     @property
     def title(self) -> str:
@@ -204,18 +206,26 @@ class CutoverStep(Step):
         found = concerns.before_flip(ctx, self.title, self.flags, stores={}, uncounted=[])
         question = f"{self.title}: writes can wait for the moment of the change"
         try:
-            holds = ctx.rollout.holds
+            order = orders.chosen(ctx.rollout, self.order)
         except Unreachable as error:
             return [*found, Concern(question, "unknown", str(error), "Start the proxy, or mend its socket.")]
-        if holds and self.order != "reload":
+        if order == "hold":
             found.append(Concern(question, "pass", "the proxy holds them"))
-        elif self.order == "hold" or not self.accept_gap:
+        elif order is None:
             found.append(
                 Concern(
                     question,
                     "fail",
-                    "nothing in front of the gateway can hold writes: they would be refused for as long as the gateway takes"
-                    f" to take its flags up ({ctx.rollout.forecast()})",
+                    f"the plan wants order {self.order}, and what stands in front of the gateway cannot do that",
+                    "Put a proxy in front that can (examples/haproxy), or let the plan say `order: auto`.",
+                )
+            )
+        elif not self.accept_gap:
+            found.append(
+                Concern(
+                    question,
+                    "fail",
+                    f"nothing in front of the gateway holds them. {orders.price(order, ctx.rollout, self.write_gap)}",
                     "Put a proxy in front that can hold them (examples/haproxy), or sign it with `accept_gap: true` in the plan.",
                 )
             )
@@ -344,15 +354,12 @@ class CutoverStep(Step):
 
     def _price(self, ctx: StepContext) -> str:
         try:
-            holds = ctx.rollout.holds
+            order = orders.chosen(ctx.rollout, self.order)
         except Unreachable as error:
             return f"whether writes can be held is not known: {error}"
-        if holds and self.order != "reload":
-            return (
-                "order hold: writes wait in the proxy for the moment of the change, at most"
-                f" {duration.show(self.write_gap)}, and none is refused; reads go on"
-            )
-        return f"order reload: writes are refused for as long as the gateway takes; {ctx.rollout.forecast()}"
+        if order is None:
+            return f"order {self.order} cannot be had with what stands in front of the gateway"
+        return orders.price(order, ctx.rollout, self.write_gap)
 
     def _foretold(self, ctx: StepContext) -> list[PreviewLine]:
         from tracseq_migrate.replication.standing import stand
@@ -530,7 +537,11 @@ class CutoverStep(Step):
         if direction == "back":
             over, back = back, over
         front = GatewayFront(
-            ctx, over=over, back=back, prove=lambda instance: self._prove(ctx, instance, over.expect)
+            ctx,
+            over=over,
+            back=back,
+            order=orders.chosen(ctx.rollout, self.order) or "reload",
+            prove=lambda instance: self._prove(ctx, instance, over.expect),
         )
         try:
             with _watched(ctx):
@@ -586,7 +597,7 @@ class CutoverStep(Step):
                         told=ctx.say,
                         reached=reached,
                     )
-                    return done.evidence()
+                    return [*done.evidence(), *self._longer(done.held)]
                 recovered = recover(
                     ctx.sessions, moving, direction, front, by=self._by(ctx), told=ctx.say, reached=reached
                 )
@@ -608,6 +619,17 @@ class CutoverStep(Step):
                 if broken is not None:
                     raise StepFailed(str(broken), hint=getattr(broken, "hint", ""))
                 # What an earlier call had begun is undone; this one begins at the top.
+
+    def _longer(self, held: float) -> list[Evidence]:
+        if held <= self.write_gap:
+            return []
+        allowed = duration.show(self.write_gap)
+        return [
+            Evidence(
+                f"the write gap was longer than the plan allows: {duration.show(held)}, and not {allowed}",
+                {"gap_seconds": round(held, 4), "write_gap": self.write_gap},
+            )
+        ]
 
     def _standing(self, ctx: StepContext) -> list[tuple[str, str, str]]:
         """Of each replication: its name, who owns its tables (``a``, ``b``, or nobody while it is under way), and that in words.

@@ -40,6 +40,7 @@ class Reload(ABC):
         self._reload(expect, self._clock.monotonic() + timeout)
 
     holds = False
+    swaps = False
 
     def hold(self, prefixes: Sequence[str], *, seconds: float) -> None:
         return  # nobody is there who could

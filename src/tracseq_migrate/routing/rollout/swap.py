@@ -86,6 +86,8 @@ class ProxySwap:
         self.commit(expect, timeout=timeout, epoch=epoch)
         self.finish(expect, timeout=max(1.0, deadline - self._clock.monotonic()))
 
+    swaps = True
+
     @property
     def holds(self) -> bool:
         return self._proxy.holds

@@ -46,12 +46,18 @@ steps:
     cutover:
       replications: [{from: main, to: auth, mapping: users}]
       flags: {USE_AUTH_SERVICE: true}
+      writers:
+        - {application: tracseq-monolith, because: it is behind the gateway}
+        - {application: oracle, because: it tries whether it may write and writes nothing}
   - id: core
     cutover:
       replications:
         - {from: main, to: samples, mapping: samples}
         - {from: main, to: sequencing, mapping: sequencing}
       flags: {USE_SAMPLE_SERVICE: true, USE_SEQUENCING_SERVICE: true}
+      writers:
+        - {application: tracseq-monolith, because: it is behind the gateway}
+        - {application: oracle, because: it tries whether it may write and writes nothing}
 """
 NEW = {"users": ("auth",), "core": ("samples", "sequencing")}
 TABLES = {"auth": "users", "samples": "samples", "sequencing": "sequencing_jobs"}
@@ -211,7 +217,8 @@ class Bench:
             raise Wrong("; ".join(wrong))
 
     def _takes_writes(self, database: str, table: str) -> bool:
-        with psycopg.connect(self._sandbox.document["databases"][database], autocommit=True) as connection:
+        dsn = self._sandbox.document["databases"][database]
+        with psycopg.connect(dsn, autocommit=True, application_name="oracle") as connection:
             try:
                 connection.execute(f"UPDATE {table} SET id = id WHERE false".encode())
             except psycopg.errors.SerializationFailure:
