@@ -11,7 +11,7 @@ SECONDS ?= 600
 SEED ?= 1
 CASE ?=
 
-.PHONY: demo demo-full test test-long test-quick chaos lint format types imports schemas lock wheel bench-flip bench-startup bench-health bench-status bench-validate bench-steps bench-data setup clean help
+.PHONY: demo demo-full test test-long test-quick chaos lint format types imports schemas lock wheel bench-cutover bench-flip bench-startup bench-health bench-status bench-validate bench-steps bench-data setup clean help
 
 help: ## what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,7 +44,7 @@ test-long: setup ## those left out of `make test`: half a minute each, and a lon
 test-quick: $(STAMP) ## the tests that need no sandbox
 	$(BIN)/python -m pytest -m 'not sandbox and not long'
 
-chaos: setup ## a long suite: SUITE=kill|contention|weather|input|… SECONDS=600 SEED=1 WORKERS=3; goes on where it stopped
+chaos: setup ## a long suite: SUITE=kill|cutover|data|contention|weather|input|… SECONDS=600 SEED=1 WORKERS=3; goes on where it stopped
 	$(BIN)/python -m tests.chaos $(SUITE) --seconds $(SECONDS) --seed $(SEED) --workers $(WORKERS) $(if $(CASE),--case '$(CASE)')
 
 lint: $(STAMP) ## ruff: rules and formatting

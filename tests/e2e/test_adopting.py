@@ -16,6 +16,7 @@ def lose(sandbox: Sandbox) -> None:
     shutil.rmtree(sandbox.state.layout.journal)
 
 
+@pytest.mark.long
 def test_after_a_loss_two_weeks_are_adopted_and_go_back(sandbox: Sandbox, tool: Tool) -> None:
     before = world(sandbox)
     tool("run", "week1", "--yes").expect(0)
@@ -53,6 +54,7 @@ def test_after_a_loss_two_weeks_are_adopted_and_go_back(sandbox: Sandbox, tool: 
     assert world(sandbox) == before
 
 
+@pytest.mark.long
 def test_what_users_wrote_before_the_loss_is_not_left_without_a_word(sandbox: Sandbox, tool: Tool) -> None:
     before = world(sandbox)
     tool("run", "week1", "--yes").expect(0)

@@ -106,6 +106,7 @@ def test_a_side_that_does_not_answer_is_not_known(sandbox: Sandbox, tool: Tool) 
     call.expect(1, "could not be compared", "pg_terminate_backend")
 
 
+@pytest.mark.long
 def test_one_that_is_killed_anywhere_leaves_nothing_behind_and_holds_nobody_up(
     sandbox: Sandbox, tool: Tool
 ) -> None:

@@ -266,6 +266,7 @@ def _by_hand(tool: Tool, *more: str) -> list[str]:
     return [line for step in view["steps"] for line in step["lines"]]
 
 
+@pytest.mark.long
 def test_what_is_printed_works_when_it_is_typed(sandbox: Sandbox, tool: Tool) -> None:
     write_week(sandbox, rag_week())
     before = world(sandbox)

@@ -89,7 +89,7 @@ def _breaking(point: str) -> Callable[[str], None]:
     return at
 
 
-@pytest.mark.parametrize("direction", ["forward", "back"])
+@pytest.mark.parametrize("direction", ["forward", pytest.param("back", marks=pytest.mark.long)])
 def test_broken_off_anywhere_it_is_ended_or_undone(
     pair_of_databases: PairOfDatabases, direction: Direction
 ) -> None:

@@ -105,6 +105,7 @@ def _stopped(point: str, meanwhile: Callable[[], None]) -> Callable[[str], None]
     return at
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("direction", ["forward", "back"])
 def test_one_that_wakes_up_after_another_recovered_changes_nothing(
     pair_of_databases: PairOfDatabases, direction: Direction
