@@ -90,13 +90,19 @@ def test_a_tool_that_is_killed_leaves_one_owner(sandbox: Sandbox, tool: Tool) ->
             killed(run)
         until(lambda: ended(guardian), "the guardian to be done", seconds=120)
         assert (owner(sandbox), tool.state("try")) == ("b", "proven")
-        with tool.working("rollback", "try") as back:
+        # The monolith has no deleted users: this change has no way back.
+        somebody = "(SELECT min(email) FROM users WHERE email NOT LIKE '%load.example')"
+        rows(sandbox, "auth", f"UPDATE users SET status = 'deleted' WHERE email = {somebody}")
+        tool("rollback", "try").expect(4, "deleted users", "--accept-loss")
+        with tool.working("rollback", "try", "--accept-loss") as back:
             guardian = watcher_of(back)
             time.sleep(0.3)
             guardian.kill()
             killed(back)
         tool("status").expect(0, "try")
         tool("resume", "try").expect(0)
+        (lost,) = sandbox.state.layout.journal.rglob("try-*.jsonl")
+        assert "the monolith has no deleted users" in lost.read_text()
         outcome = interrupt(call)
     assert outcome.document["findings"] == [], outcome
 

@@ -317,7 +317,7 @@ def _refuse_losses(system: System, state: WeekState, price: Price, options: Roll
     if options.accept_loss or not (price.losses or price.unknown):
         return
     lines = [f"  {line}" for line in summary(price.rows)]
-    lines += [f"    {loss.what} {loss.where} {loss.key}" for loss in price.rows[:_SHOWN]]
+    lines += [f"    {loss.what} {loss.where} {loss.key}{_why(loss)}" for loss in price.rows[:_SHOWN]]
     if len(price.rows) > _SHOWN:
         lines.append(f"    ... and {len(price.rows) - _SHOWN} more")
     lines += [f"  {text}" for text in price.unknown]
@@ -401,6 +401,10 @@ def _warn(system: System, accepted: Sequence[Draft]) -> None:
     texts += [text for draft in accepted if not draft.data["file"] for text in draft.data["summary"]]
     for text in texts:
         system.observer.emit(Warned(system.clock.now(), text))
+
+
+def _why(loss: Loss) -> str:
+    return f": {loss.row['why']}" if loss.row and loss.row.get("why") else ""
 
 
 def _accept_late(system: System, ledger: Ledger, plan: WeekPlan, run_id: str) -> None:

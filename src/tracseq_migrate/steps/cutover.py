@@ -497,11 +497,37 @@ class CutoverStep(Step):
             raise Unreachable("what has no way back", str(error)) from error
 
     def revert(self, ctx: StepContext, undo: Undo, checkpoints: Sequence[str]) -> list[Evidence]:
-        evidence = self._carried(ctx, undo, "back")
+        given_up = self._given_up(ctx) if ctx.accept_loss else []
+        evidence = [*given_up, *self._carried(ctx, undo, "back")]
         readings = see(ctx, undo["effective"])
         return [
             *evidence,
             Evidence(f"the flags are as before: {readings} readings agree", {"readings": readings}),
+        ]
+
+    def _given_up(self, ctx: StepContext) -> list[Evidence]:
+        """Rows without a way back, which somebody was shown and accepted: out of the way of all others."""
+        from tracseq_migrate.replication.cutover.losses import give_up
+
+        if not any(owner == "b" for _, owner, _ in self._standing(ctx)):
+            return []
+        try:
+            lost = [
+                loss
+                for one in self._moving(ctx)
+                for loss in give_up(ctx.sessions, one, patience=ctx.remaining(60.0))
+            ]
+        except SqlFailed as error:
+            raise StepFailed(f"what has no way back could not be taken out of the way: {error}") from error
+        if not lost:
+            return []
+        names = "; ".join(f"{each.where} {each.key}" for each in lost[:10])
+        more = f" and {len(lost) - 10} more" if len(lost) > 10 else ""
+        return [
+            Evidence(
+                f"{len(lost)} changes without a way back were given up, as accepted: {names}{more}",
+                {"given_up": [[each.where, each.key] for each in lost]},
+            )
         ]
 
     def cannot_conclude(self, ctx: StepContext, undo: Undo) -> str:

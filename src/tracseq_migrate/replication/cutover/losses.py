@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tracseq_migrate.ports.sql import Session, Sessions
+from collections.abc import Sequence
+
+from tracseq_migrate.ports.sql import Session, Sessions, transaction
 from tracseq_migrate.replication import capture
 from tracseq_migrate.replication.applying import reading
 from tracseq_migrate.replication.applying.types import equal
@@ -41,6 +43,37 @@ def losses(sessions: Sessions, replication: Replication, *, patience: float = CO
         finally:
             b.rollback()
     return found
+
+
+def give_up(sessions: Sessions, replication: Replication, *, patience: float = CONNECT) -> list[Loss]:
+    """Take the changes that have no way back out of B's log, so that the others can go; what was given up.
+
+    A keeps what it has of these rows. Only for somebody who was shown them and accepted it; harmless where there are none.
+
+    Raises:
+        SqlFailed, Unreachable: a database could not be asked in time.
+    """
+    found: list[Loss] = []
+    # Behind the first rows there may be more: until nothing is found.
+    while more := losses(sessions, replication, patience=patience):
+        with (
+            sessions.open(replication.database_b, purpose="losses", timeout=CONNECT, patience=patience) as b,
+            transaction(b),
+        ):
+            for pair in replication.pairs:
+                lost = [each for each in more if each.where == f"{b.database}.{pair.b.name}"]
+                if lost and not _taken_out(b, replication, pair, lost):
+                    return found  # somebody else was quicker: what is left is seen when it is applied
+        found += more
+    return found
+
+
+def _taken_out(b: Session, replication: Replication, pair: Pair, lost: Sequence[Loss]) -> int:
+    key = " || ', ' || ".join(f"key_{number}::text" for number in range(1, len(pair.key_b) + 1))
+    return b.execute(
+        f'DELETE FROM {capture.log_table(replication, pair)} WHERE "whole" IS NULL AND {key} = ANY ($1::text[])',
+        [[each.key for each in lost]],
+    )
 
 
 def _of_pair(a: Session, b: Session, replication: Replication, pair: Pair) -> list[Loss]:
