@@ -49,7 +49,7 @@ SCRIPTS = {
 }
 OPTIONS = {
     "colourful": {"startretries": "0"},
-    "stubborn": {"startsecs": "0", "stopwaitsecs": "1"},
+    "stubborn": {"startsecs": "0", "stopwaitsecs": "4"},
     "hup": {"startsecs": "0"},
     "second-try": {"startretries": "3", "startsecs": "2"},
     "quiet": {"startsecs": "0"},
@@ -101,8 +101,8 @@ def test_supervisords_own_retries_are_waited_for(daemon: tuple[str, Path]) -> No
 
 def test_a_start_that_takes_too_long_fails_in_time_and_is_seen_starting(daemon: tuple[str, Path]) -> None:
     program = SupervisorProgram(daemon[0], "slow-start")
-    with pytest.raises(StepFailed, match=r"did not come up within 0\.5 s: STARTING"):
-        program.up(timeout=0.5)
+    with pytest.raises(StepFailed, match=r"did not come up within 3 s: STARTING"):
+        program.up(timeout=3.0)
     assert program.state(timeout=LONG) is ServiceState.STARTING
     program.down(timeout=LONG)
     assert program.state(timeout=LONG) is ServiceState.STOPPED
@@ -119,10 +119,8 @@ def test_a_program_that_heeds_no_term_is_not_called_stopped_before_it_is(daemon:
     before = started(folder / "stubborn.out")
     program.up(timeout=LONG)
     wait_until(lambda: started(folder / "stubborn.out") > before, "it ignores TERM")
-    with pytest.raises(
-        StepFailed, match=r"did not stop within 0\.3 s; it is STOPPING|not answer in time"
-    ) as caught:
-        program.down(timeout=0.3)
+    with pytest.raises(StepFailed, match="did not stop within 2 s; it is STOPPING") as caught:
+        program.down(timeout=2.0)
     assert caught.value.unknown
     program.down(timeout=LONG)
     assert program.state(timeout=LONG) is ServiceState.STOPPED

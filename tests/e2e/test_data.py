@@ -111,6 +111,7 @@ def test_what_somebody_wrote_on_the_new_side_is_drift_and_is_not_thrown_away(
     assert rows(sandbox, "auth", "SELECT count(*) FROM users") == [(1,)]
 
 
+@pytest.mark.long
 def test_sync_that_was_stopped_is_an_alarm_and_nothing_is_lost(sandbox: Sandbox, tool: Tool) -> None:
     write_week(sandbox, USERS)
     tool("run", "try").expect(0)

@@ -296,6 +296,7 @@ def test_what_is_printed_works_when_it_is_typed(sandbox: Sandbox, tool: Tool) ->
 
 
 @pytest.mark.long
+@pytest.mark.long
 def test_it_is_printed_whatever_is_broken(sandbox: Sandbox, tool: Tool, tmp_path: Path) -> None:
     write_week(sandbox, rag_week())
     tool("run", "try").expect(0)

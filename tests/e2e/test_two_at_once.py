@@ -69,6 +69,7 @@ def test_who_only_looks_disturbs_no_run_and_can_sign(sandbox: Sandbox, tool: Too
     tool("rollback", "week1").expect(0)
 
 
+@pytest.mark.long
 def test_the_lock_is_shown_waited_for_and_taken_away(sandbox: Sandbox, tool: Tool) -> None:
     before = world(sandbox)
     set_lease(sandbox, "1h")

@@ -8,7 +8,7 @@ from tests.e2e.driving import Tool, interrupt
 from tests.e2e.test_data import rows
 from tests.sandbox_fixture import Sandbox, until
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 
 SIGNED = {
     "week3": ["backup-restored=seen by ana", "sign-in-tried=on the copy of Monday"],

@@ -350,6 +350,7 @@ def test_an_interrupted_up_leaves_nothing(moment: str, number: signal.Signals, t
     assert not folder.exists()
 
 
+@pytest.mark.long
 def test_up_after_an_up_that_was_killed_and_with_flags_in_the_callers_environment(tmp_path: Path) -> None:
     folder = tmp_path / "s"
     with _start_up(folder) as process:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -15,7 +15,14 @@ from tracseq_migrate.replication.cutover.census import outlook, writers
 from tracseq_migrate.replication.cutover.protocol import Limits
 
 
-def _over(databases: PairOfDatabases, door: Door, over: str) -> None:
+def _over(
+    databases: PairOfDatabases,
+    door: Door,
+    over: str,
+    at: Callable[[str], None] = lambda _: None,
+    *,
+    tries: int = 12,
+) -> None:
     door.over = over
     replications = [opened(databases.sessions)]
     cut_over(
@@ -24,7 +31,8 @@ def _over(databases: PairOfDatabases, door: Door, over: str) -> None:
         "forward" if over == "b" else "back",
         door,
         by="the test",
-        limits=Limits(tries=2, pause=0.01),
+        limits=Limits(tries=tries, pause=0.01),
+        at=at,
     )
 
 
@@ -59,25 +67,15 @@ def test_who_writes_while_every_request_is_held_keeps_it_from_being(
     pair_of_databases: PairOfDatabases,
 ) -> None:
     moved(pair_of_databases)
-    over = threading.Event()
-
-    def past() -> None:
-        with psycopg.connect(pair_of_databases.dsns["a"], autocommit=True) as connection:
-            while not over.is_set():
-                connection.execute("UPDATE accounts SET balance = balance + 1 WHERE id = 2")
-
-    thread = threading.Thread(target=past)
     door = Door()
+
+    def past(point: str) -> None:
+        if point == "destination locked":
+            pair_of_databases.run("a", "UPDATE accounts SET balance = balance + 1 WHERE id = 2")
+
     with writing(pair_of_databases, door) as people:
-        thread.start()
-        try:
-            with pytest.raises(
-                StepFailed, match=r"while every request was held: [0-9]+ in accounts"
-            ) as refused:
-                _over(pair_of_databases, door, "b")
-        finally:
-            over.set()
-            thread.join()
+        with pytest.raises(StepFailed, match="while every request was held: 1 in accounts") as refused:
+            _over(pair_of_databases, door, "b", past, tries=2)
         assert "past the gateway's prefix" in (refused.value.hint or "")
         assert door.side == "a"
         people.until(50)

@@ -97,10 +97,10 @@ class Row:
 
 @dataclass(slots=True)
 class Seen:
-    """Counts since they were last taken; ``writes`` are (sent, answered) by the monotonic clock, of those that were done."""
+    """Counts since they were last taken; ``writes`` are (kind, sent, answered) of those that were done."""
 
     counts: Counter[str] = field(default_factory=Counter)
-    writes: list[tuple[float, float]] = field(default_factory=list)
+    writes: list[tuple[str, float, float]] = field(default_factory=list)
 
 
 class Lost(AssertionError):
@@ -253,7 +253,7 @@ class People:
                     told = await answer.json() if text else {}
                     row.can_be = [wanted]
                     counts["acknowledged"] += 1
-                    self._seen.writes.append((began, time.monotonic()))
+                    self._seen.writes.append((row.kind.name, began, time.monotonic()))
                     return dict(told) if isinstance(told, dict) else {}
                 if answer.status == 503 and "Retry-After" in answer.headers:
                     counts["refused"] += 1  # by the application, which says that it did nothing
@@ -329,9 +329,11 @@ class People:
                 self.judge(owners)
 
 
-def in_flight(seen: Seen) -> tuple[int, float]:
-    """How many writes were under way in the middle of the longest time in which none was answered, and that time in seconds."""
-    ends = sorted(ended for _, ended in seen.writes)
+def in_flight(seen: Seen, kind: str) -> tuple[int, float]:
+    """How many writes of a kind were under way in the middle of the longest time in which none of them was answered, and that
+    time in seconds. Other kinds go on while this one waits, and would hide it."""
+    writes = [(began, ended) for name, began, ended in seen.writes if name == kind]
+    ends = sorted(ended for _, ended in writes)
     longest, before = max(((b - a, a) for a, b in pairwise(ends)), default=(0.0, 0.0))
     middle = before + longest / 2
-    return sum(began <= middle <= ended for began, ended in seen.writes), longest
+    return sum(began <= middle <= ended for began, ended in writes), longest
