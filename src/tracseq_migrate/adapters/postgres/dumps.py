@@ -174,6 +174,32 @@ class PostgresDumps:
             dump.database, folder / "pg_restore", [*arguments, str(self._path(dump))], until, lambda: told(0)
         )
 
+    def restore_into(
+        self, dump: Dump, name: str, *, through: str, owners: bool, timeout: float, told: Told
+    ) -> None:
+        """Restore it into another database of the server of ``through``, which must be there and empty.
+
+        Args:
+            through: by whose connection.
+            owners: keep owners and grants, which takes a superuser; else all belongs to that connection's role.
+
+        Raises:
+            StepFailed: it could not be restored; what was restored so far is there.
+        """
+        until = time.monotonic() + timeout
+        with self._open(through, timeout) as session:
+            folder, _ = self._tools(session.version, reading=_major(dump.server))
+        kept = [] if owners else ["--no-owner", "--no-privileges"]
+        # A publication would name the clone to those who subscribe, and a subscription would take what is the original's.
+        arguments = [
+            "--exit-on-error",
+            "--no-publications",
+            "--no-subscriptions",
+            *kept,
+            str(self._path(dump)),
+        ]
+        self._run(through, folder / "pg_restore", arguments, until, lambda: told(0), into=name)
+
     def remove(self, dump: Dump) -> None:
         # The manifest first: without one a file is no backup any more.
         self._manifest(dump).unlink(missing_ok=True)
