@@ -229,9 +229,16 @@ class PostgresClones:
 
 def _locale(maker: Session, original: str) -> str:
     """Encoding and collation of the original, as a new database is told: another order would be another database."""
-    ((encoding, collate, ctype),) = maker.rows(
-        "SELECT pg_catalog.pg_encoding_to_char(encoding)::text, datcollate::text, datctype::text"
-        " FROM pg_catalog.pg_database WHERE datname = $1",
+    # Servers before 15 have no such column, nor another provider than the system.
+    ((encoding, collate, ctype, by),) = maker.rows(
+        "SELECT pg_catalog.pg_encoding_to_char(encoding)::text, datcollate::text, datctype::text,"
+        " coalesce(pg_catalog.to_jsonb(d) ->> 'datlocprovider', 'c')"
+        " FROM pg_catalog.pg_database d WHERE datname = $1",
         [original],
     )
+    if by != "c":
+        raise StepFailed(
+            f"{original} has a collation that is not the system's (provider {by}): a dump of it cannot be restored beside it",
+            hint="Have nobody connected to it, so that the server copies it by itself.",
+        )
     return f"ENCODING {literal(encoding)} LC_COLLATE {literal(collate)} LC_CTYPE {literal(ctype)}"
