@@ -41,6 +41,7 @@ _COMMANDS = (
     "mapping",
     "backup",
     "complete",
+    "rehearse",
 )
 """Each is the module of this name: with ``register``, a command; with an ``app`` of its own, a group of them."""
 

@@ -69,6 +69,7 @@ from tracseq_migrate.step import NO_HANDS
 if TYPE_CHECKING:
     from tracseq_migrate.cli.session import Session
     from tracseq_migrate.config.start import Start
+    from tracseq_migrate.ports.clones import Clones
 
 T = TypeVar("T")
 JOURNAL = "journal.sqlite3"
@@ -294,6 +295,7 @@ def _system(
         host=host_name(),
         pid=os.getpid(),
         guardian=ProcessGuardian(shlex.split(session.options), place),
+        clones=partial(_clones, dsns, place / "rehearsals", programs),
     )
 
 
@@ -301,6 +303,12 @@ def _render_apart(events: Sequence[Event], *, environment: str, template: Templa
     from tracseq_migrate.adapters.rendering import render_apart
 
     return render_apart(events, environment=environment, template=template)
+
+
+def _clones(dsns: Mapping[str, str], folder: Path, programs: Commands) -> Clones:
+    from tracseq_migrate.adapters.postgres.clones import PostgresClones
+
+    return PostgresClones(dsns, folder, programs)
 
 
 class _Silent:

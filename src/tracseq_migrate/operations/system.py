@@ -7,7 +7,7 @@ from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
 
-from tracseq_migrate.errors import Interrupted
+from tracseq_migrate.errors import Interrupted, NotAllowed
 from tracseq_migrate.frozen import frozen, slotted
 from tracseq_migrate.migration_log.template import Template
 from tracseq_migrate.operations.observer import Observer
@@ -34,6 +34,7 @@ from tracseq_migrate.ports import (
     Route,
     Services,
 )
+from tracseq_migrate.ports.clones import Clones
 from tracseq_migrate.ports.dumps import Dumps
 from tracseq_migrate.ports.founding import Founding
 from tracseq_migrate.ports.guardian import Guardian, NoGuardian
@@ -53,6 +54,10 @@ class Shelf(Protocol):
     def names(self) -> Sequence[str]:
         """The names of all weeks that there are plans of, in order."""
         ...
+
+
+def _no_clones() -> Clones:
+    raise NotAllowed("databases cannot be cloned here, so nothing can be rehearsed")
 
 
 class RenderApart(Protocol):
@@ -150,6 +155,8 @@ class System:
     hands: Hands = NO_HANDS
     """What a person types here in place of the tool."""
     guardian: Guardian = field(default_factory=NoGuardian)
+    clones: Callable[[], Clones] = _no_clones
+    """For rehearsals; beside the lease: nothing that people use is changed through it."""
     last_words: LastWords = field(default_factory=LastWords)
 
     def digest_of(self, plan: WeekPlan) -> str:

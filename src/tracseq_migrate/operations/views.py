@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -545,6 +545,69 @@ class CompletedView(View):
     """Who signed now; empty where it was completed before."""
     given_up: Sequence[str]
     evidence: Sequence[str]
+    next_command: str
+
+
+@frozen
+class RehearsedChange:
+    """One change of owner of a rehearsal: seconds that writes waited, and what the plan allows."""
+
+    step: str
+    direction: str
+    gap: float
+    allowed: float
+    tries: int
+    rows: int
+
+
+@frozen
+class RehearsedStep:
+    """A step as it was rehearsed: ``seconds`` of each time, in order; or why it was not."""
+
+    id: str
+    title: str
+    kind: str
+    seconds: Sequence[float]
+    evidence: Sequence[str]
+    not_rehearsed: str = ""
+
+
+@frozen
+class RehearsalView(View):
+    """``rehearse``: a week there, back, and there again on clones, with the verdict and what it rests on."""
+
+    type: ClassVar[str] = "rehearsal"
+    header: Header
+    week: str
+    title: str
+    verdict: Literal["pass", "fail"]
+    found: Sequence[str]
+    """What went wrong; empty where it passed."""
+    clones: Sequence[tuple[str, str, int, float, str]]
+    """(database, template or dump, bytes, seconds, note)."""
+    steps: Sequence[RehearsedStep]
+    changes: Sequence[RehearsedChange]
+    order: str
+    """hold where writes waited; else they were refused meanwhile."""
+    acknowledged: int
+    inserted: int
+    updated: int
+    deleted: int
+    refused: int
+    tables: Mapping[str, int]
+    """Acknowledged writes of each table."""
+    left: Sequence[str]
+    """Clones that could not be dropped."""
+    next_command: str
+
+
+@frozen
+class ClonesDroppedView(View):
+    """``rehearse --clean``: the clones of rehearsals that were killed, and are gone now."""
+
+    type: ClassVar[str] = "clones.dropped"
+    header: Header
+    dropped: Sequence[str]
     next_command: str
 
 

@@ -223,7 +223,8 @@ class Cluster:
         with psycopg.connect(superuser_dsn, autocommit=True) as connection:
             for name, password in passwords.items():
                 connection.execute(
-                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(
+                    # It may make databases: a rehearsal makes clones of them.
+                    sql.SQL("CREATE ROLE {} LOGIN CREATEDB PASSWORD {}").format(
                         sql.Identifier(name), sql.Literal(password)
                     )
                 )

@@ -194,7 +194,8 @@ class CutoverStep(Step):
                 hint="`tracseq-migrate mapping check` says the same at any time.",
             ) from error
 
-    def _moving(self, ctx: StepContext) -> list[Replication]:
+    def moving(self, ctx: StepContext) -> list[Replication]:
+        """What it hands over, held against the catalogs. Raises `StepFailed`, `Unreachable`."""
         return [each.replication for each in self._opened(ctx)]
 
     def _over(self) -> Flip:
@@ -253,7 +254,7 @@ class CutoverStep(Step):
         from tracseq_migrate.replication.cutover.census import Writer, writers
 
         found: dict[tuple[str, str], Writer] = {}
-        for one in self._moving(ctx):
+        for one in self.moving(ctx):
             with ctx.sessions.open(
                 one.database_a, purpose="preflight", timeout=ctx.remaining(10.0)
             ) as session:
@@ -393,7 +394,7 @@ class CutoverStep(Step):
         try:
             return [
                 line
-                for one in self._moving(ctx)
+                for one in self.moving(ctx)
                 for line in outlook(ctx.sessions, one, patience=ctx.remaining(30.0))
             ]
         except (SqlFailed, Unreachable, StepFailed) as error:
@@ -490,7 +491,7 @@ class CutoverStep(Step):
                 return []
             return [
                 loss
-                for one in self._moving(ctx)
+                for one in self.moving(ctx)
                 for loss in losses(ctx.sessions, one, patience=ctx.remaining(60.0))
             ]
         except (SqlFailed, StepFailed) as error:
@@ -514,7 +515,7 @@ class CutoverStep(Step):
         try:
             lost = [
                 loss
-                for one in self._moving(ctx)
+                for one in self.moving(ctx)
                 for loss in give_up(ctx.sessions, one, patience=ctx.remaining(60.0))
             ]
         except SqlFailed as error:
@@ -540,7 +541,7 @@ class CutoverStep(Step):
     def conclude(self, ctx: StepContext, undo: Undo) -> list[Evidence]:
         from tracseq_migrate.replication.cutover.closing import close_for_good
 
-        return close_for_good(ctx.sessions, self._moving(ctx), by=self._by(ctx))
+        return close_for_good(ctx.sessions, self.moving(ctx), by=self._by(ctx))
 
     def manual(self, undo: Undo, routes: Mapping[str, Route], hands: Hands = NO_HANDS) -> list[str]:
         named = ", ".join(f"{name} ({to} -> {from_})" for name, from_, to in undo.get("replications", []))
@@ -605,7 +606,7 @@ class CutoverStep(Step):
 
         while True:
             try:
-                moving = self._moving(ctx)
+                moving = self.moving(ctx)
                 owners = {owner for _, owner, _ in self._standing(ctx)}
                 at_rest = broken is None and not ctx.journal.owes(OWED)
                 if at_rest and owners == {wanted} and not self._wrong(ctx, front.wanted):

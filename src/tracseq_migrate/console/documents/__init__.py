@@ -13,6 +13,7 @@ from tracseq_migrate.console.documents.lock import render_lock, render_released
 from tracseq_migrate.console.documents.look import Look
 from tracseq_migrate.console.documents.mapping import render_check, render_draft
 from tracseq_migrate.console.documents.plan import render_plan, render_rollback
+from tracseq_migrate.console.documents.rehearsal import render_clones_dropped, render_rehearsal
 from tracseq_migrate.console.documents.state import render_exported, render_imported
 from tracseq_migrate.console.documents.status import render_status, render_verify
 from tracseq_migrate.console.documents.sync import render_sync, render_sync_stopped
@@ -21,6 +22,7 @@ from tracseq_migrate.operations.views import (
     ApprovedView,
     BackupsView,
     ChainView,
+    ClonesDroppedView,
     CompareView,
     CompletedView,
     LockReleasedView,
@@ -28,6 +30,7 @@ from tracseq_migrate.operations.views import (
     MappingCheckView,
     MappingDraftView,
     PlanView,
+    RehearsalView,
     RestoredView,
     RollbackView,
     RunsView,
@@ -101,6 +104,10 @@ def blocks_of(view: View, look: Look) -> list[Block]:
             return render_compare(view, look)
         case CompletedView():
             return render_completed(view, look)
+        case RehearsalView():
+            return render_rehearsal(view, look)
+        case ClonesDroppedView():
+            return render_clones_dropped(view, look)
         case SyncView():
             return render_sync(view, look)
         case SyncStoppedView():
