@@ -277,10 +277,8 @@ class Applier:
             counts = self._statement(spans)
             if self._direction == "back":
                 for span in spans:
-                    if span.pair.side:
-                        self.destination.execute(
-                            writing.carry_again(self._replication, span.pair, whole=span.whole)
-                        )
+                    for statement in writing.carry_again(self._replication, span.pair, whole=span.whole):
+                        self.destination.execute(statement)
             return counts
         except SqlFailed as error:
             if edge(error) and not whole_log:

@@ -370,21 +370,31 @@ def lens_keys_statement(replication: Replication, pair: Pair) -> str:
         """
 
 
-def carry_again(replication: Replication, pair: Pair, *, whole: bool) -> str:
-    """Notes the rows that were written on A in A's own log, each once, for the day on which A owns them again.
+def carry_again(replication: Replication, pair: Pair, *, whole: bool) -> list[str]:
+    """Note the rows that were written on A in A's own logs, each once, for the day on which A owns them again.
 
-    What B has no column for lies in its side table, and follows A's rows: those that came back have other values there now, or
-    their first.
+    Where the way there is not the inverse of the way back, B's row is not what A's comes to: a column that A never knew was
+    changed, two values of B are one of A, a value lies in the side table, or a row of A becomes rows of several tables and was
+    made in one of them alone. On that day B's rows are A's again.
     """
-    log = ours(log_name(replication.name, pair.name))
-    if whole:
-        return f'INSERT INTO {log} ("whole") SELECT true WHERE NOT EXISTS (SELECT FROM {log} WHERE "whole")'
-    columns = ", ".join(f"key_{number}" for number in range(1, len(pair.key_a) + 1))
-    keys = ", ".join(f"s.{quoted(name)}" for name in pair.key_a)
-    return f"""
-        INSERT INTO {log} ({columns})
-        SELECT {keys} FROM {into_name(replication, pair)} s EXCEPT SELECT {columns} FROM {log} WHERE "whole" IS NULL
-        """
+    statements = []
+    for other in replication.pairs:
+        if other.a.relation != pair.a.relation or set(other.key_a) != set(pair.key_a):
+            continue
+        log = ours(log_name(replication.name, other.name))
+        if whole:
+            statements.append(
+                f'INSERT INTO {log} ("whole") SELECT true WHERE NOT EXISTS (SELECT FROM {log} WHERE "whole")'
+            )
+            continue
+        columns = ", ".join(f"key_{number}" for number in range(1, len(other.key_a) + 1))
+        keys = ", ".join(f"s.{quoted(name)}" for name in other.key_a)
+        statements.append(
+            f"INSERT INTO {log} ({columns})"
+            f" SELECT {keys} FROM {into_name(replication, pair)} s"
+            f' EXCEPT SELECT {columns} FROM {log} WHERE "whole" IS NULL'
+        )
+    return statements
 
 
 def refused_query(replication: Replication, pair: Pair) -> str:

@@ -216,9 +216,9 @@ class Moving:
         advanced = advance(self.replication, self.direction, self.origin, writes)
         writes.execute("SET CONSTRAINTS ALL IMMEDIATE")
         for pair in self._each():
-            # What the log has by now was written by the applier itself, and must not go back: but for what B keeps beside its
-            # rows, which follows A's.
-            if not (pair.side and self.direction == "back"):
+            # What the log has by now was written by the applier itself, and must not go back: but on the way back it has noted
+            # there which rows came, so that B's become again what A's come to.
+            if self.direction == "forward":
                 capture.forget(writes, self.replication, pair)
         for thing in put_away.listed(
             writes, self.replication.name, self.destination_side, kinds=("trigger",)
