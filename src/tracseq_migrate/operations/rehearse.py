@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any, NoReturn, cast
 
@@ -26,6 +26,7 @@ from tracseq_migrate.ports.clones import Clone, Clones, Source
 from tracseq_migrate.ports.sql import Sessions
 from tracseq_migrate.replication.cutover import cut_over
 from tracseq_migrate.replication.following import Follower, Who
+from tracseq_migrate.replication.opening import name_of
 from tracseq_migrate.replication.pair import Direction, Replication
 from tracseq_migrate.replication.rehearsing import Door, Tally, Writers
 from tracseq_migrate.step import BrokenOff, Done, Evidence, Journaling, Step, StepContext, Undo
@@ -284,6 +285,7 @@ class _Rehearsal:
         self._evidence: dict[str, list[str]] = {entry.id: [] for entry in plan.entries()}
         self._changes: list[RehearsedChange] = []
         self._found: list[str] = []
+        self._losses: list[str] = []
         self._following = _Following(system, sessions)
         self._doors: dict[str, Door] = {}
         self._tally = Tally()
@@ -316,32 +318,36 @@ class _Rehearsal:
 
     @contextmanager
     def _people(self) -> Iterator[Writers]:
-        """The writers, on every table that is to change its owner; or else on those that are only copied."""
-        moving: dict[str, Replication] = {}
-        stand_in = ExitStack()
+        """The writers, from the beginning on every table whose mapping can be opened yet."""
+        people = Writers(self._sessions, count=self._count)
+        self._tally = people.tally
         for entry in self._entries:
-            if isinstance(entry.step, (ReplicateStep, CutoverStep)):
-                try:
-                    found = (
-                        [entry.step.opened(self._ctx(entry)).replication]
-                        if isinstance(entry.step, ReplicateStep)
-                        else entry.step.moving(self._ctx(entry))
-                    )
-                except StepFailed:
-                    continue  # an earlier step makes what its mapping needs
-                moving |= {one.name: one for one in found}
-        shared = Door(holds=self._holds)
-        self._doors = dict.fromkeys(moving, shared)
-        with stand_in:
-            people = Writers(self._sessions, [(one, shared) for one in moving.values()], count=self._count)
-            self._tally = people.tally
-            if moving:
-                stand_in.enter_context(people)
+            if isinstance(entry.step, ReplicateStep):
+                with suppress(StepFailed):  # an earlier step makes what its mapping needs
+                    self._welcome(people, entry.step.opened(self._ctx(entry)).replication)
+        with people:
             yield people
+
+    def _welcome(self, people: Writers, one: Replication) -> None:
+        if one.name not in people.replications:
+            people.also(one, self._door(one.name))
+
+    def _door(self, name: str) -> Door:
+        """In front of the tables of a replication: one for all that change their owner in one step."""
+        together = next(
+            (
+                entry.id
+                for entry in self._entries
+                if isinstance(entry.step, CutoverStep)
+                and name in {name_of(each.file) for each in entry.step.replications}
+            ),
+            f"replication {name}",
+        )
+        return self._doors.setdefault(together, Door(holds=self._holds))
 
     def _enough(self, people: Writers) -> None:
         """Something to lose before the next change. Raises `StepFailed` where nobody can write."""
-        if not self._doors:
+        if not people.replications:
             return
         came = people.until(_BETWEEN, patience=_PATIENCE, check=lambda: _heard(self._system))
         if people.trouble:
@@ -359,7 +365,7 @@ class _Rehearsal:
                 self._timed(entry, lambda entry=entry: self._handed_over(entry, "forward"))
                 self._enough(people)
             else:
-                self._timed(entry, lambda entry=entry: self._applied(entry))
+                self._timed(entry, lambda entry=entry: self._applied(entry, people))
         self._compared()
 
     def _back(self, people: Writers) -> None:
@@ -369,13 +375,11 @@ class _Rehearsal:
                 self._enough(people)
                 self._timed(entry, lambda entry=entry: self._handed_over(entry, "back"))
                 self._enough(people)
+                self._compared()
             else:
-                self._timed(
-                    entry,
-                    lambda entry=entry: entry.step.revert(self._ctx(entry), self._undo[entry.id], ()),
-                )
+                self._timed(entry, lambda entry=entry: self._reverted(entry))
 
-    def _applied(self, entry: StepEntry) -> list[Evidence]:
+    def _applied(self, entry: StepEntry, people: Writers) -> list[Evidence]:
         ctx = self._ctx(entry)
         if entry.id not in self._undo:
             wrong = [each for each in entry.step.concerns(ctx) if each.verdict != "pass"]
@@ -385,15 +389,25 @@ class _Rehearsal:
         if isinstance(entry.step, ReplicateStep):
             one = entry.step.opened(ctx).replication
             self._following.known[one.name] = one
+            self._welcome(people, one)
         done = entry.step.apply(ctx, self._undo[entry.id])
         if not isinstance(done, Done):
             raise StepFailed(f"it waits for {done.on}")
         return [*done.measured, *entry.step.verify(ctx)]
 
+    def _reverted(self, entry: StepEntry) -> list[Evidence]:
+        """Back, whatever that loses: it is told, since the real one would refuse."""
+        ctx, undo = self._ctx(entry), self._undo[entry.id]
+        lost: dict[str, int] = {}
+        for each in entry.step.losses(ctx, undo):
+            lost[each.where] = lost.get(each.where, 0) + 1
+        self._losses += [f"{entry.id}: {count:,} rows of {where}" for where, count in lost.items()]
+        return entry.step.revert(replace(ctx, accept_loss=bool(lost)), undo, ())
+
     def _handed_over(self, entry: StepEntry, direction: Direction) -> list[Evidence]:
         step = cast("CutoverStep", entry.step)
         moving = step.moving(self._ctx(entry))
-        door = self._doors[moving[0].name].towards("b" if direction == "forward" else "a")
+        door = self._door(moving[0].name).towards("b" if direction == "forward" else "a")
         done = cut_over(
             self._sessions,
             moving,
@@ -413,13 +427,13 @@ class _Rehearsal:
         return done.evidence()
 
     def _compared(self) -> None:
-        """Both sides of everything that follows, row for row, whichever owns it."""
+        """Both sides of everything that follows, row for row, whichever owns it. Raises `StepFailed` where they differ."""
         for entry in self._entries:
             if isinstance(entry.step, ReplicateStep):
                 entry.step.verify(self._ctx(entry))
 
     def _looked_at(self, people: Writers) -> None:
-        wrong = people.look(patience=_PATIENCE) if self._doors else []
+        wrong = people.look(patience=_PATIENCE) if people.replications else []
         self._found += wrong[:20] + ([f"and {len(wrong) - 20} more"] if len(wrong) > 20 else [])
 
     # -- how ---------------------------------------------------------------------------------------------------------------
@@ -521,6 +535,7 @@ class _Rehearsal:
             ],
             self._changes,
             "hold" if self._holds else "refuse",
+            self._losses,
             tally.acknowledged,
             tally.inserted,
             tally.updated,

@@ -589,6 +589,8 @@ class RehearsalView(View):
     changes: Sequence[RehearsedChange]
     order: str
     """hold where writes waited; else they were refused meanwhile."""
+    losses: Sequence[str]
+    """What the way back would leave behind: the real one refuses it, unless that is accepted."""
     acknowledged: int
     inserted: int
     updated: int

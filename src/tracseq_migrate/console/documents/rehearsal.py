@@ -37,10 +37,16 @@ def render_rehearsal(view: RehearsalView, look: Look) -> list[Block]:
         )
     )
     blocks += [
-        Paragraph((f"not rehearsed: {each.id} ({each.kind}): {each.not_rehearsed}",), indent=2)
-        for each in view.steps
-        if each.not_rehearsed
+        Paragraph(
+            (f"the way back loses {text}: a rollback refuses that without --accept-loss",),
+            mark=(look.marks.warn, Tone.WARN),
+            indent=2,
+        )
+        for text in view.losses
     ]
+    if any(each.not_rehearsed for each in view.steps):
+        text = "what is not rehearsed asks or changes something outside of the databases: the run itself shows it"
+        blocks.append(Paragraph(((text, Tone.MUTED),), indent=2))
     blocks.append(Space())
     blocks += [Paragraph((text,), mark=look.verdict("fail"), indent=2) for text in view.found]
     blocks += [

@@ -167,15 +167,12 @@ class Writers:
 
     Args:
         sessions: with the clones.
-        doors: which replications, and the door in front of each.
         count: of the threads.
     """
 
-    def __init__(
-        self, sessions: Sessions, doors: Sequence[tuple[Replication, Door]], *, count: int = 4
-    ) -> None:
+    def __init__(self, sessions: Sessions, *, count: int = 4) -> None:
         self._sessions = sessions
-        self._doors = list(doors)
+        self._doors: list[tuple[Replication, Door]] = []
         self._count = count
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -196,6 +193,17 @@ class Writers:
     def __exit__(self, *error: object) -> None:
         self.end()
 
+    def also(self, one: Replication, door: Door) -> None:
+        """From now on they write the tables of this one, too, as this door sends them."""
+        with self._lock:
+            self._doors.append((one, door))
+
+    @property
+    def replications(self) -> frozenset[str]:
+        """Those whose tables they write, by name."""
+        with self._lock:
+            return frozenset(one.name for one, _ in self._doors)
+
     def end(self) -> None:
         """No write begins any more; those under way are waited for."""
         self._over.set()
@@ -215,9 +223,13 @@ class Writers:
         choice = random.Random(number)  # noqa: S311 - no secret
         try:
             with ExitStack() as stack:
-                people = [_Person(self, stack, one, door, number, choice) for one, door in self._doors]
+                people: list[_Person] = []
                 while not self._over.wait(_PAUSE):
-                    choice.choice(people).write()
+                    with self._lock:
+                        new = self._doors[len(people) :]
+                    people += [_Person(self, stack, one, door, number, choice) for one, door in new]
+                    if people:
+                        choice.choice(people).write()
         except (Unreachable, SqlFailed) as error:
             with self._lock:
                 self.trouble.append(str(error))

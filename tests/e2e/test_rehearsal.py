@@ -1,0 +1,77 @@
+"""``rehearse``: a whole week on clones. The real databases and flags stay as they are, whatever becomes of the rehearsal."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.e2e.driving import Tool, eventually, write_week
+from tests.e2e.test_data import everything
+from tests.sandbox_fixture import Sandbox
+
+pytestmark = pytest.mark.sandbox
+
+HURRIED = """\
+week: try
+title: Users move, faster than anybody can
+risk: low
+steps:
+  - id: users
+    replicate: {from: main, to: auth, mapping: users}
+  - id: cutover
+    cutover:
+      replications: [{from: main, to: auth, mapping: users}]
+      flags: {USE_AUTH_SERVICE: true}
+      write_gap: 1ms
+  - id: proof
+    route: {prefix: /api/auth, answered_by: auth}
+"""
+
+
+def databases(sandbox: Sandbox) -> list[tuple[Any, ...]]:
+    with psycopg.connect(sandbox.document["databases"]["main"], autocommit=True) as connection:
+        return connection.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()
+
+
+def test_a_rehearsal_leaves_everything_as_it_was_even_when_it_is_killed(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, HURRIED)
+    before, names = everything(sandbox), databases(sandbox)
+    flags = next(sandbox.folder.rglob("*.env")).read_text()
+
+    with tool.working("rehearse", "try") as call:
+        eventually(lambda: len(databases(sandbox)), len(names) + 2)
+        call.process.kill()
+        call.process.wait()
+    assert len(databases(sandbox)) == len(names) + 2
+
+    ended = tool("rehearse", "try", "--json")
+    document = json.loads(ended.out)
+    # What the plan allows is less than anybody can do: found, measured, and nothing else is wrong.
+    assert (ended.code, document["verdict"]) == (4, "fail"), str(ended)
+    assert len(document["found"]) == 3
+    assert all("the plan allows 0.001 s" in each for each in document["found"])
+    assert [each["direction"] for each in document["changes"]] == ["forward", "back", "forward"]
+    assert document["acknowledged"] >= 1000
+    assert document["refused"] == 0
+    steps = {each["id"]: (len(each["seconds"]), bool(each["not_rehearsed"])) for each in document["steps"]}
+    assert steps == {"users": (3, False), "cutover": (3, False), "proof": (0, True)}
+
+    assert databases(sandbox) == names
+    assert everything(sandbox) == before
+    assert next(sandbox.folder.rglob("*.env")).read_text() == flags
+    assert "no rehearsal has left" in tool("rehearse", "--clean").out
+
+
+@pytest.mark.long
+def test_the_weeks_with_data_pass_their_rehearsal(sandbox: Sandbox, tool: Tool) -> None:
+    names = databases(sandbox)
+    for week in ("week3", "week4"):
+        ended = tool("rehearse", week, "--json")
+        document = json.loads(ended.out)
+        assert (ended.code, document["verdict"], document["found"]) == (0, "pass", []), str(ended)
+        assert len(document["changes"]) == 3
+        assert document["left"] == []
+    assert databases(sandbox) == names
