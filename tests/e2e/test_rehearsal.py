@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.e2e.driving import Tool, eventually, write_week
+from tests.e2e.driving import Tool, eventually, interrupt, write_week
 from tests.e2e.test_data import everything
 from tests.sandbox_fixture import Sandbox
 
@@ -41,6 +41,13 @@ def test_a_rehearsal_leaves_everything_as_it_was_even_when_it_is_killed(sandbox:
     before, names = everything(sandbox), databases(sandbox)
     flags = next(sandbox.folder.rglob("*.env")).read_text()
 
+    # A person who has seen enough: what was made is taken away.
+    with tool.working("rehearse", "try") as call:
+        eventually(lambda: len(databases(sandbox)), len(names) + 2)
+        assert interrupt(call).code == 130
+    assert databases(sandbox) == names
+
+    # Nobody could take anything away: the next one does.
     with tool.working("rehearse", "try") as call:
         eventually(lambda: len(databases(sandbox)), len(names) + 2)
         call.process.kill()
@@ -75,3 +82,35 @@ def test_the_weeks_with_data_pass_their_rehearsal(sandbox: Sandbox, tool: Tool) 
         assert len(document["changes"]) == 3
         assert document["left"] == []
     assert databases(sandbox) == names
+
+
+@pytest.mark.long
+def test_a_week_in_force_and_tables_without_a_row(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, HURRIED.replace("      write_gap: 1ms\n", ""))
+    with psycopg.connect(sandbox.document["databases"]["main"], autocommit=True) as connection:
+        connection.execute("CREATE TABLE empty_ones (id serial PRIMARY KEY, name text NOT NULL)")
+    with psycopg.connect(sandbox.document["databases"]["auth"], autocommit=True) as connection:
+        connection.execute("CREATE TABLE empty_ones (id serial PRIMARY KEY, name text NOT NULL)")
+    mapping = "version: 1\ntables:\n  - {from: empty_ones, to: empty_ones, columns: {id: id, name: name}}\n"
+    (sandbox.folder / "weeks" / "mappings").mkdir(exist_ok=True)
+    (sandbox.folder / "weeks" / "mappings" / "nothing.yaml").write_text(mapping)
+    write_week(
+        sandbox,
+        HURRIED.replace("      write_gap: 1ms\n", "")
+        .replace("mapping: users", "mapping: nothing")
+        .replace("week: try", "week: none"),
+        "none.yaml",
+    )
+    try:
+        ended = tool("rehearse", "none", "--json")
+        document = json.loads(ended.out)
+        assert (ended.code, document["verdict"], len(document["notes"])) == (0, "pass", 1), str(ended)
+        assert "0 writes acknowledged" in document["notes"][0]
+    finally:
+        for name in ("main", "auth"):
+            with psycopg.connect(sandbox.document["databases"][name], autocommit=True) as connection:
+                connection.execute("DROP TABLE empty_ones")
+    assert tool("run", "try", "--until", "users", "--yes").code in (0, 9)
+    refused = tool("rehearse", "try")
+    assert refused.code == 4
+    assert "has not begun" in refused.err

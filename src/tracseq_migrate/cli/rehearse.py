@@ -48,7 +48,9 @@ def rehearse(
     if not week:
         raise UsageError("which week?", hint="`tracseq-migrate rehearse WEEK`")
     view = session.show(
-        lambda system: operation(system, week, writers=writers, through=through), watched=True
+        lambda system: operation(system, week, writers=writers, through=through),
+        watched=True,
+        tidied=True,
     )
     if isinstance(view, RehearsalView) and view.verdict != "pass":
         raise NotAllowed(

@@ -77,10 +77,32 @@ class Session:
         with opened(self, offline=offline, watched=watched) as system:
             yield system
 
-    def show(self, view: Callable[[System], View], *, offline: bool = False, watched: bool = False) -> View:
-        """Open the environment, make a view of it, show it, and give it back; ``watched`` tells people what happens meanwhile."""
+    def show(
+        self,
+        view: Callable[[System], View],
+        *,
+        offline: bool = False,
+        watched: bool = False,
+        tidied: bool = False,
+    ) -> View:
+        """Open the environment, make a view of it, show it, and give it back.
+
+        Args:
+            watched: tells people what happens meanwhile.
+            tidied: a signal asks it to stop, and it gets the time to take away what it made.
+        """
         with self.system(offline=offline, watched=watched and not self.json) as system:
-            made = view(system)
+            if tidied:
+                with listening(
+                    self.stop,
+                    told=self.screen.warn,
+                    deed=lambda number: self._tell_last(system, number),
+                    end=_end_programs,
+                    at_work=lambda: system.last_words.speak is not None,
+                ):
+                    made = view(system)
+            else:
+                made = view(system)
             self.screen.show(made)
         return made
 

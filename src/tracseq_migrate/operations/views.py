@@ -591,6 +591,8 @@ class RehearsalView(View):
     """hold where writes waited; else they were refused meanwhile."""
     losses: Sequence[str]
     """What the way back would leave behind: the real one refuses it, unless that is accepted."""
+    notes: Sequence[str]
+    """What the verdict does not rest on, such as writes that nobody could make."""
     acknowledged: int
     inserted: int
     updated: int

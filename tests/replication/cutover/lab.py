@@ -184,7 +184,9 @@ class Writers:
         table, key, column = self.TABLES[side]
         try:
             if side not in connections:
-                connections[side] = psycopg.connect(self._databases.dsns[side], autocommit=True)
+                connections[side] = psycopg.connect(
+                    self._databases.dsns[side], autocommit=True, prepare_threshold=None
+                )
             connection = connections[side]
             if value % 4 == 3 and value % 8 == 7:
                 connection.execute(f"DELETE FROM {table} WHERE {key} = %s", [name])

@@ -44,6 +44,7 @@ def render_rehearsal(view: RehearsalView, look: Look) -> list[Block]:
         )
         for text in view.losses
     ]
+    blocks += [Paragraph((text,), mark=(look.marks.warn, Tone.WARN), indent=2) for text in view.notes]
     if any(each.not_rehearsed for each in view.steps):
         text = "what is not rehearsed asks or changes something outside of the databases: the run itself shows it"
         blocks.append(Paragraph(((text, Tone.MUTED),), indent=2))
