@@ -154,3 +154,30 @@ def test_a_week_is_completed_and_nothing_is_left_of_the_way_back(sandbox: Sandbo
     rows(sandbox, "main", "DROP SCHEMA tracseq_migrate CASCADE")
     back = "TRUNCATE users CASCADE; INSERT INTO users SELECT * FROM kept.users; DROP SCHEMA kept CASCADE"
     rows(sandbox, "auth", back)
+
+
+@pytest.mark.long
+def test_a_flag_that_is_turned_back_by_hand_loses_nothing_and_is_told(sandbox: Sandbox, tool: Tool) -> None:
+    """Nobody carries changes either: the worst of both, and `rollback` still brings every row back."""
+    write_week(sandbox, AUTH)
+    tool("run", "try").expect(0)
+    sandbox.stop("sync")
+    rows(sandbox, "auth", "UPDATE users SET first_name = 'Changed since'")
+    text = sandbox.flag_file.read_text()
+    sandbox.flag_file.write_text(text.replace("USE_AUTH_SERVICE=true", "USE_AUTH_SERVICE=false"))
+    sandbox.restart(*sandbox.instances)
+
+    # Writes of people reach the old tables, which refuse them: nobody is told that one was kept.
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        rows(sandbox, "main", "UPDATE users SET first_name = 'Nobody owns this'")
+    tool("verify", "try").expect(11, "USE_AUTH_SERVICE")
+    told = tool("--json", "status").document
+    assert any(each["alarm"] for each in told["replications"]), told["replications"]
+
+    tool("rollback", "try", "--to", "users").expect(0)
+    assert owner(sandbox) == "a"
+    ((count, changed),) = rows(
+        sandbox, "main", "SELECT count(*), count(*) FILTER (WHERE first_name = 'Changed since') FROM users"
+    )
+    assert count == changed > 0
+    tool("rollback", "try").expect(0)

@@ -36,24 +36,12 @@ def databases(sandbox: Sandbox) -> list[tuple[Any, ...]]:
         return connection.execute("SELECT datname FROM pg_database ORDER BY 1").fetchall()
 
 
-def test_a_rehearsal_leaves_everything_as_it_was_even_when_it_is_killed(sandbox: Sandbox, tool: Tool) -> None:
+def test_a_rehearsal_finds_what_is_wrong_and_leaves_everything_as_it_was(
+    sandbox: Sandbox, tool: Tool
+) -> None:
     write_week(sandbox, HURRIED)
     before, names = everything(sandbox), databases(sandbox)
-    flags = next(sandbox.folder.rglob("*.env")).read_text()
-
-    # A person who has seen enough: what was made is taken away.
-    with tool.working("rehearse", "try") as call:
-        eventually(lambda: len(databases(sandbox)), len(names) + 2)
-        assert interrupt(call).code == 130
-    assert databases(sandbox) == names
-
-    # Nobody could take anything away: the next one does.
-    with tool.working("rehearse", "try") as call:
-        eventually(lambda: len(databases(sandbox)), len(names) + 2)
-        call.process.kill()
-        call.process.wait()
-    assert len(databases(sandbox)) == len(names) + 2
-
+    flags = sandbox.flag_file.read_text()
     ended = tool("rehearse", "try", "--json")
     document = json.loads(ended.out)
     # What the plan allows is less than anybody can do: found, measured, and nothing else is wrong.
@@ -68,8 +56,28 @@ def test_a_rehearsal_leaves_everything_as_it_was_even_when_it_is_killed(sandbox:
 
     assert databases(sandbox) == names
     assert everything(sandbox) == before
-    assert next(sandbox.folder.rglob("*.env")).read_text() == flags
-    assert "no rehearsal has left" in tool("rehearse", "--clean").out
+    assert sandbox.flag_file.read_text() == flags
+
+
+@pytest.mark.long
+def test_a_rehearsal_that_is_stopped_or_killed_leaves_nothing(sandbox: Sandbox, tool: Tool) -> None:
+    write_week(sandbox, HURRIED)
+    before, names = everything(sandbox), databases(sandbox)
+    # A person who has seen enough: what was made is taken away.
+    with tool.working("rehearse", "try") as call:
+        eventually(lambda: len(databases(sandbox)), len(names) + 2)
+        assert interrupt(call).code == 130
+    assert databases(sandbox) == names
+
+    # Nobody could take anything away: the next one does.
+    with tool.working("rehearse", "try") as call:
+        eventually(lambda: len(databases(sandbox)), len(names) + 2)
+        call.process.kill()
+        call.process.wait()
+    assert len(databases(sandbox)) == len(names) + 2
+    tool("rehearse", "--clean").expect(0, "is dropped")
+    tool("rehearse", "--clean").expect(0, "no rehearsal has left")
+    assert (everything(sandbox), databases(sandbox)) == (before, names)
 
 
 @pytest.mark.long
@@ -114,3 +122,4 @@ def test_a_week_in_force_and_tables_without_a_row(sandbox: Sandbox, tool: Tool) 
     refused = tool("rehearse", "try")
     assert refused.code == 4
     assert "has not begun" in refused.err
+    tool("rollback", "try").expect(0)

@@ -409,7 +409,10 @@ class _Rehearsal:
         lost: dict[str, int] = {}
         for each in entry.step.losses(ctx, undo):
             lost[each.where] = lost.get(each.where, 0) + 1
-        self._losses += [f"{entry.id}: {count:,} rows of {where}" for where, count in lost.items()]
+        self._losses += [
+            f"{entry.id}: {count:,} {'row' if count == 1 else 'rows'} of {where}"
+            for where, count in lost.items()
+        ]
         return entry.step.revert(replace(ctx, accept_loss=bool(lost)), undo, ())
 
     def _handed_over(self, entry: StepEntry, direction: Direction) -> list[Evidence]:

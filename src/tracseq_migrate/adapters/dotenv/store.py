@@ -56,8 +56,11 @@ class DotenvFlagStore:
         return str(self._path)
 
     def read(self) -> FlagFile:
+        before = self._stamp()
         body = self._bytes()
-        if self._torn(body) or self._swapped_out():
+        # Whoever wrote while this was read may be done by now, and its copy gone: what was read in between is half of each.
+        moved = body != self._bytes() or before != self._stamp()
+        if moved or self._torn(body) or self._swapped_out():
             # Perhaps another process is writing it over at this moment: look again when it is done.
             with contextlib.suppress(TimeoutError), durable.exclusively(self._target.parent):
                 body = self._bytes()
@@ -278,6 +281,14 @@ class DotenvFlagStore:
             line = body.count(b"\n", 0, error.start) + 1
             raise InvalidSetup(f"the flag file {self._path}:{line} is not UTF-8", hint=remedy) from error
         return FlagText(text, nested_prefix=self._nested_prefix)
+
+    def _stamp(self) -> tuple[int, int, int]:
+        """What changes with each write; zeros where there is no such file, of which `_bytes` says more."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return 0, 0, 0
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     def _bytes(self) -> bytes:
         where = "gateway.flags.file in the environment file"

@@ -18,10 +18,12 @@ def render_rehearsal(view: RehearsalView, look: Look) -> list[Block]:
     blocks.append(
         Rows(("", "step", "", "there", "back", "there again"), [_step(each, look) for each in view.steps])
     )
+    seen: set[str] = set()
     for one in view.changes:
         over = one.gap > one.allowed
         gap = (duration.show(one.gap), Tone.BAD if over else Tone.STRONG)
-        way = "there" if one.direction == "forward" else "back"
+        way = "back" if one.direction == "back" else "there again" if one.step in seen else "there"
+        seen.add(one.step)
         tries = "" if one.tries == 1 else f", at try {one.tries}"
         what = "writes waited" if view.order == "hold" else "writes were refused for"
         line: Line = (f"{one.step}, {way}: {what} ", gap, f" of {duration.show(one.allowed)}{tries}")
